@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitproof.evaluate.comparison import Paired, share
+from bitproof.evaluate.early import DecisiveLoss
 from bitproof.evaluate.hosts import Target
 from bitproof.evaluate.requirements import ALL
 from bitproof.evaluate.results import GateOutcome, Recommendation, Requirement, RungOutcome
@@ -24,7 +25,7 @@ from bitproof.stats.quantiles import minimum_n, quantile_interval, quantile_p_ab
 from bitproof.store.runs import digest_of
 from bitproof.types import Artifact, Estimate, NotMeasured, Response
 
-__all__ = ["best_of_each_size", "choose_variants", "in_selection", "recommend"]
+__all__ = ["best_of_each_size", "choose_variants", "in_selection", "recommend", "sizes_of"]
 
 SAME_SIZE = 1.05  # of two variants: the larger has at most so many times the bytes of the smaller
 SELECTION = 1 / 3  # of the clusters
@@ -39,6 +40,11 @@ def in_selection(clusters: Sequence[str], *, seed: int) -> Mask:
     """Which items [n] are in the selection split: a third of the clusters."""
     share_of = {cluster: int(digest_of([seed, cluster])[:8], 16) / 2**32 for cluster in set(clusters)}
     return np.array([share_of[cluster] < SELECTION for cluster in clusters], dtype=np.bool_)
+
+
+def sizes_of(variants: Sequence[Target]) -> dict[str, int]:
+    """Bytes of the variants whose size is known."""
+    return {target.name: target.size_bytes for target in variants if not isinstance(target.size_bytes, NotMeasured)}
 
 
 def choose_variants(sizes: Mapping[str, int], paired: Mapping[str, Paired], *, seed: int) -> dict[str, str]:
@@ -94,22 +100,32 @@ def recommend(
     *,
     seed: int,
     alpha: float = 0.05,
+    alphas: Mapping[str, float] | None = None,
+    passed_over: dict[str, str] | None = None,
+    losses: Mapping[str, DecisiveLoss] | None = None,
 ) -> Recommendation:
-    """Test the variants, largest first, those of unknown size in the order given; see the module."""
-    sizes = {target.name: target.size_bytes for target in variants if not isinstance(target.size_bytes, NotMeasured)}
-    passed_over = choose_variants(sizes, paired, seed=seed)
+    """Test the variants, largest first, those of unknown size in the order given; see the module.
+
+    `alphas` are the levels of variants that are looked at again, `passed_over` those that an earlier look left out,
+    `losses` those that were stopped early, which are tested no more.
+    """
+    sizes = sizes_of(variants)
+    passed_over = choose_variants(sizes, paired, seed=seed) if passed_over is None else passed_over
     rungs, figures = [], {}
     for target in sorted(variants, key=lambda one: -sizes.get(one.name, 0)):
         if target.name in passed_over:
             continue
         both = paired[target.name]
+        level = (alphas or {}).get(target.name, alpha)
         confirming = ~in_selection(both.cluster.tolist(), seed=seed) if passed_over else np.ones(len(both.pairs), bool)
         gates = []
         for requirement in requirements:
-            gate, figure = _gate(requirement, target, both, confirming, alpha)
+            gate, figure = _gate(requirement, target, both, confirming, level)
+            if losses and target.name in losses:
+                gate = losses[target.name].gate(requirement)
             gates.append(gate)
             figures[target.name, requirement.text] = figure
-        rungs.append(Rung(name=target.name, gates=tuple(gates)))
+        rungs.append(Rung(name=target.name, gates=tuple(gates), alpha=level))
     return _in_words(decide(rungs, alpha=alpha), requirements, figures, passed_over)
 
 

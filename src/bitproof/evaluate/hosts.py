@@ -36,20 +36,20 @@ __all__ = [
     "EmulatedHost",
     "Host",
     "HostName",
+    "KnownStates",
     "LlamaCppHost",
     "Target",
     "VllmHost",
     "blocks_digest",
     "export_of",
     "files_digest",
-    "known_states",
     "open_host",
     "scoring",
 ]
 
 HostName = Literal["emulation", "llamacpp", "vllm"]
 HOSTS: tuple[HostName, ...] = ("emulation", "llamacpp", "vllm")
-OTHER_ROWS = 5  # of the noise floor's other batches
+OTHER_ROWS = 20  # of the noise floor's other batches
 ITSELF = NotMeasured("the reference itself")
 
 
@@ -63,6 +63,7 @@ class Target:
     describe: str = "the reference itself"
     size_bytes: int | NotMeasured = ITSELF
     bits_per_parameter: float | NotMeasured = ITSELF
+    reworded: bool = False  # see `runner.Subject`
 
 
 class Host(Protocol):
@@ -81,7 +82,10 @@ class Host(Protocol):
         """The reference, computed otherwise."""
 
     def remember(self, engine: Generator, expected: Answers) -> None:
-        """Called with the reference's open engine and all of its answers, before any variant is opened."""
+        """Called with all of the reference's answers, before any variant is opened.
+
+        `engine` is the reference's, open, or one that only has a name where everything was answered by an earlier run.
+        """
 
     def __enter__(self) -> Self: ...
 
@@ -139,8 +143,11 @@ class _Ladder:
     def noise(self) -> list[Target]:
         raise NotImplementedError
 
-    def _again(self, name: str, start: Callable[[], Generator]) -> Target:
-        return Target(name=f"reference, {name}", digest=self._reference.digest, open=start)
+    def _again(self, name: str, start: Callable[[], Generator], **options: Any) -> Target:
+        return Target(name=f"reference, {name}", digest=self._reference.digest, open=start, **options)
+
+    def _in_other_words(self, start: Callable[[], Generator]) -> Target:
+        return self._again("in other words", start, reworded=True)
 
     def remember(self, engine: Generator, expected: Answers) -> None:
         """Nothing."""
@@ -161,17 +168,14 @@ class EmulatedHost(_Ladder):
 
     def __init__(self, reference: Reference, artifacts: Sequence[Artifact]) -> None:
         super().__init__(reference, artifacts)
-        self._states: AnswerStates = {}
-        self._head: Tensor | None = None
+        self._known = KnownStates(self._open_reference)
 
     def _open_reference(self) -> EmulatedGenerator:
-        return EmulatedGenerator(self._reference, states=self._states)
+        return EmulatedGenerator(self._reference, states=self._known.states)
 
     def remember(self, engine: Generator, expected: Answers) -> None:
-        """The head, and the states of answers that an earlier run kept."""
-        assert isinstance(engine, EmulatedGenerator)
-        self._head = engine.head
-        known_states(engine, expected, self._states)
+        """What the divergence of variants needs."""
+        self._known.remember(engine, expected)
 
     def _variant(self, artifact: Artifact) -> Target:
         def start() -> EmulatedGenerator:
@@ -181,12 +185,16 @@ class EmulatedHost(_Ladder):
 
     def noise(self) -> list[Target]:
         return [
-            self._again(f"{OTHER_ROWS} at a time", lambda: self._otherwise(None, rows=OTHER_ROWS)),
-            self._again("in bfloat16", lambda: self._otherwise(None, dtype=torch.bfloat16)),
+            self._again(
+                f"in bfloat16, {OTHER_ROWS} at a time",
+                lambda: self._otherwise(None, rows=OTHER_ROWS, dtype=torch.bfloat16),
+            ),
+            self._in_other_words(lambda: self._otherwise(None)),
         ]
 
     def _otherwise(self, overlay: Any, **options: Any) -> EmulatedGenerator:
-        return EmulatedGenerator(self._reference, overlay, states=self._states, reference_head=self._head, **options)
+        states, head = self._known.all()
+        return EmulatedGenerator(self._reference, overlay, states=states, reference_head=head, **options)
 
 
 class LlamaCppHost(_Ladder):
@@ -203,6 +211,7 @@ class LlamaCppHost(_Ladder):
         return [
             self._again("one slot", lambda: self._open(self._converted, slots=1)),
             self._again("flash attention", lambda: self._open(self._converted, flash_attention=True)),
+            self._in_other_words(lambda: self._open(self._converted)),
         ]
 
     def _open_reference(self) -> Generator:
@@ -233,7 +242,10 @@ class VllmHost(_Ladder):
         return Target(name=artifact.variant.name, digest=files_digest(path), open=partial(self._open, path))
 
     def noise(self) -> list[Target]:
-        return [self._again("two at a time", lambda: self._open(self._reference.path, slots=2))]
+        return [
+            self._again("two at a time", lambda: self._open(self._reference.path, slots=2)),
+            self._in_other_words(lambda: self._open(self._reference.path)),
+        ]
 
     def _open_reference(self) -> Generator:
         return scoring(self._open(self._reference.path))
@@ -244,15 +256,41 @@ class VllmHost(_Ladder):
         return VllmGenerator(path, context_tokens=self.context_tokens, **options)
 
 
-def known_states(engine: EmulatedGenerator, expected: Answers, states: AnswerStates) -> None:
-    """Have `states` hold those of all expected answers: what an earlier run kept is read once more, not decoded."""
-    missing = [
-        Request(key=key, prompt_ids=prompt, draft_ids=response.token_ids[0], max_tokens=len(response.token_ids[0]))
-        for key, response in expected.responses.items()
-        if response.token_ids and (prompt := expected.prompts.get(key))
-        if (*prompt, *response.token_ids[0]) not in states
-    ]
-    engine.generate(missing, lambda _: None)
+class KnownStates:
+    """The last hidden states of an emulated reference on its own answers, and its head: what KL is computed from.
+
+    `states` is filled by the reference as it answers. What an earlier run had answered is read once more, not decoded,
+    when the states are needed: by `open_reference`, where the reference is not open anyway.
+    """
+
+    def __init__(self, open_reference: Callable[[], EmulatedGenerator]) -> None:
+        self.states: AnswerStates = {}
+        self.open_reference, self._head = open_reference, torch.empty(0)
+        self._expected: Answers | None = None
+
+    def remember(self, engine: Generator, expected: Answers) -> None:
+        """Note the reference's answers; its states too where `engine` is open."""
+        self._expected = expected
+        if isinstance(engine, EmulatedGenerator):
+            self._read(engine)
+
+    def all(self) -> tuple[AnswerStates, Tensor]:
+        """The states of all answers, and the head [vocabulary, d]."""
+        if not len(self._head):
+            with self.open_reference() as engine:
+                self._read(engine)
+        return self.states, self._head
+
+    def _read(self, engine: EmulatedGenerator) -> None:
+        self._head = engine.head
+        expected = self._expected or Answers(subject="")
+        missing = [
+            Request(key=key, prompt_ids=prompt, draft_ids=response.token_ids[0], max_tokens=len(response.token_ids[0]))
+            for key, response in expected.responses.items()
+            if response.token_ids and (prompt := expected.prompts.get(key))
+            if (*prompt, *response.token_ids[0]) not in self.states
+        ]
+        engine.generate(missing, lambda _: None)
 
 
 def scoring(engine: HttpGenerator) -> HttpGenerator:

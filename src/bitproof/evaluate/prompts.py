@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from bitproof.quantize.sources.item import Item as Text
 from bitproof.quantize.sources.render import render
 from bitproof.types import Item, Message
 
-__all__ = ["conversation", "prompt_ids"]
+__all__ = ["conversation", "prompt_ids", "reworded"]
 
 
 def conversation(item: Item, answers: Sequence[str] = ()) -> tuple[Message, ...]:
@@ -18,6 +19,17 @@ def conversation(item: Item, answers: Sequence[str] = ()) -> tuple[Message, ...]
     for answer, question in zip(answers, item.follow_ups, strict=False):
         messages += [Message(role="assistant", content=answer), Message(role="user", content=question)]
     return tuple(messages)
+
+
+def reworded(messages: Sequence[Message]) -> tuple[Message, ...]:
+    """The same conversation with a courtesy before its first question, which changes nothing that is asked.
+
+    What answers to it differ is how much a template alone moves a model: as much as many quantizations do
+    (arXiv 2605.28873).
+    """
+    first = next(number for number, message in enumerate(messages) if message.role == "user")
+    asked = replace(messages[first], content=f"Please answer the following.\n\n{messages[first].content}")
+    return (*messages[:first], asked, *messages[first + 1 :])
 
 
 def prompt_ids(tokenizer: Any, messages: Sequence[Message], *, where: str) -> tuple[int, ...]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from bitproof.engines.generation import Completion, Forced, Generator, Request
-from bitproof.evaluate.prompts import conversation, prompt_ids
+from bitproof.evaluate.prompts import conversation, prompt_ids, reworded
 from bitproof.store.runs import Store, digest_of
 from bitproof.types import Item, Progress, Response
 
@@ -24,6 +24,7 @@ class Subject:
     name: str  # for people: the variant's name
     engine: Generator
     model: str  # digest of the reference, or of the artifact
+    reworded: bool = False  # asked the same in other words: part of the noise, see `prompts.reworded`
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -33,10 +34,15 @@ class Subject:
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """Where a run stops: seconds and tokens (prompts and answers) of one subject. None is no limit."""
+    """Where a run stops: seconds, tokens (prompts and answers) and US dollars of one subject. None is no limit.
+
+    `usd_per_million` are the prices of a million prompt tokens and of a million answer tokens.
+    """
 
     time_s: float | None = None
     tokens: int | None = None
+    cost_usd: float | None = None
+    usd_per_million: tuple[float, float] = (0.0, 0.0)
 
 
 @dataclass(kw_only=True)
@@ -49,6 +55,13 @@ class Answers:
     prompts: dict[str, tuple[int, ...]] = field(default_factory=dict)
     margins_nats: dict[str, float] = field(default_factory=dict)  # see `evaluate.margins`
     stopped: str = ""  # why not everything was asked
+
+    def add(self, further: Answers) -> None:
+        """Take in the answers to further items."""
+        self.responses |= further.responses
+        self.forced |= further.forced
+        self.prompts |= further.prompts
+        self.stopped = further.stopped
 
 
 class Runner:
@@ -68,20 +81,29 @@ class Runner:
     ) -> None:
         self.items, self._store, self._tokenizer = items, store, tokenizer
         self._seed, self._budget = seed, budget or Budget()
+        self._limits: dict[str, _Limit] = {}
 
-    def ask(self, subject: Subject, *, reference: Answers | None = None, progress: Progress | None = None) -> Answers:
-        """Every item's answers; the reference's are given as drafts where the prompt is the same.
+    def ask(
+        self,
+        subject: Subject,
+        items: Sequence[Item] | None = None,
+        *,
+        reference: Answers | None = None,
+        progress: Progress | None = None,
+    ) -> Answers:
+        """The answers to `items` (default: all); the reference's are given as drafts where the prompt is the same.
 
         An answer that failed is a response with an error, and is asked for again by the next run. What an engine raises
-        passes through; all that was answered before it is kept.
+        passes through; all that was answered before it is kept. A subject has one budget, however often it is asked.
         """
+        asked = self.items if items is None else items
         answers = Answers(subject=subject.name)
-        texts: dict[str, list[Completion]] = {item.id: [] for item in self.items}
-        limit = _Limit(self._budget)
-        n_questions = sum(1 + len(item.follow_ups) for item in self.items)
-        for turn in range(1 + max((len(item.follow_ups) for item in self.items), default=0)):
+        texts: dict[str, list[Completion]] = {item.id: [] for item in asked}
+        limit = self._limits.setdefault(subject.name, _Limit(self._budget))
+        n_questions = sum(1 + len(item.follow_ups) for item in asked)
+        for turn in range(1 + max((len(item.follow_ups) for item in asked), default=0)):
             requests: dict[str, list[tuple[Item, Request]]] = {}
-            for item in self.items:
+            for item in asked:
                 before = texts[item.id]
                 if len(item.follow_ups) >= turn == len(before) and not (before and before[-1].error):
                     request = self._request(subject, item, before, reference, turn)
@@ -106,6 +128,8 @@ class Runner:
         self, subject: Subject, item: Item, before: Sequence[Completion], reference: Answers | None, turn: int
     ) -> Request:
         messages = conversation(item, [completion.text for completion in before])
+        if subject.reworded:
+            messages = reworded(messages)
         takes_ids = bool(subject.engine.abilities.prompt_ids)
         ids = prompt_ids(self._tokenizer, messages, where=item.id) if takes_ids else None
         seed = int(digest_of([self._seed, item.id, turn])[:12], 16)
@@ -155,11 +179,13 @@ class _Limit:
     """A budget while it is spent."""
 
     def __init__(self, budget: Budget) -> None:
-        self._budget, self._start, self._tokens = budget, time.monotonic(), 0
+        self._budget, self._start, self._tokens, self._usd = budget, time.monotonic(), 0, 0.0
         self.reached = ""
 
     def spend(self, completion: Completion) -> None:
         self._tokens += completion.prompt_tokens + completion.answer_tokens
+        prompt, answer = self._budget.usd_per_million
+        self._usd += (completion.prompt_tokens * prompt + completion.answer_tokens * answer) / 1e6
 
     def feed(self, requests: Sequence[Request]) -> Iterator[Request]:
         """The requests, until the budget is spent."""
@@ -168,6 +194,8 @@ class _Limit:
                 self.reached = f"the budget of {self._budget.time_s:g} s was spent"
             if self._budget.tokens is not None and self._tokens >= self._budget.tokens:
                 self.reached = f"the budget of {self._budget.tokens:,} tokens was spent"
+            if self._budget.cost_usd is not None and self._usd >= self._budget.cost_usd:
+                self.reached = f"the budget of {self._budget.cost_usd:g} US dollars was spent"
             if self.reached:
                 return
             yield request

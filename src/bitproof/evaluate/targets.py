@@ -9,23 +9,23 @@ https://host/v1#model               an endpoint that speaks OpenAI's protocol
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from torch import Tensor
-
-from bitproof.engines.emulated import AnswerStates, EmulatedGenerator
+from bitproof.engines.emulated import EmulatedGenerator
 from bitproof.engines.generation import Generator
 from bitproof.engines.http import HttpGenerator
 from bitproof.engines.http_client import Patience
 from bitproof.engines.probe import probe
 from bitproof.errors import UsageError
-from bitproof.evaluate.hosts import Target, blocks_digest, export_of, files_digest, known_states, scoring
+from bitproof.evaluate.hosts import KnownStates, Target, blocks_digest, export_of, files_digest, scoring
 from bitproof.evaluate.prompts import prompt_ids
 from bitproof.evaluate.runner import Answers
+from bitproof.models.overlay import Overlay
 from bitproof.models.reference import Reference
 from bitproof.quantize.artifact import RECORD, overlay_of, read_artifact
 from bitproof.quantize.describe import describe
@@ -62,8 +62,7 @@ class PairHost:
         limit = int(getattr(reference.config, "max_position_embeddings", context_tokens))
         self.context_tokens = min(limit, context_tokens)
         self._reference, self._key_env, self._patience = reference, key_env, patience
-        self._states: AnswerStates = {}
-        self._head: Tensor | None = None
+        self._known: KnownStates | None = None  # where the first is emulated
         self._first, self._second = self._target(first, leads=True), self._target(second, leads=False)
         if self._first.name == self._second.name:
             self._second = replace(self._second, name=f"{self._second.name} (2)")
@@ -78,10 +77,9 @@ class PairHost:
         return []
 
     def remember(self, engine: Generator, expected: Answers) -> None:
-        """The first's states of answers that an earlier run kept, where both are emulated."""
-        if isinstance(engine, EmulatedGenerator):
-            self._head = engine.head
-            known_states(engine, expected, self._states)
+        """What the second's divergence needs, where both are emulated."""
+        if self._known is not None:
+            self._known.remember(engine, expected)
 
     def __enter__(self) -> Self:
         return self
@@ -89,7 +87,8 @@ class PairHost:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._states.clear()
+        if self._known is not None:
+            self._known.states.clear()
 
     def _target(self, text: str, *, leads: bool) -> Target:
         engine, _, rest = text.partition(":")
@@ -103,9 +102,8 @@ class PairHost:
         if (path / RECORD).is_file():
             return self._artifact(path, leads)
         if text == self._reference.name or path.resolve() == self._reference.path.resolve():
-            return Target(
-                name=self._reference.name, digest=self._reference.digest, open=lambda: self._emulated(None, leads)
-            )
+            opens = self._emulated(lambda: None, leads)
+            return Target(name=self._reference.name, digest=self._reference.digest, open=opens)
         raise UsageError(
             "is no model to compare",
             where=text,
@@ -118,15 +116,26 @@ class PairHost:
         return Target(
             name=artifact.variant.name,
             digest=blocks_digest(path),
-            open=lambda: self._emulated(overlay_of(self._reference, path, artifact.variant), leads),
+            open=self._emulated(lambda: overlay_of(self._reference, path, artifact.variant), leads),
             describe=describe(artifact.variant),
             size_bytes=artifact.size_bytes,
             bits_per_parameter=artifact.bits_per_parameter,
         )
 
-    def _emulated(self, overlay: Any, leads: bool) -> EmulatedGenerator:
-        head = None if leads else self._head
-        return EmulatedGenerator(self._reference, overlay, states=self._states, reference_head=head)
+    def _emulated(self, overlay: Callable[[], Overlay | None], leads: bool) -> Callable[[], EmulatedGenerator]:
+        """What opens a model in emulation: the first fills the states that the second's divergence is read from."""
+        if leads:
+            known = KnownStates(lambda: EmulatedGenerator(self._reference, overlay(), states=known.states))
+            self._known = known
+            return known.open_reference
+
+        def start() -> EmulatedGenerator:
+            if self._known is None:
+                return EmulatedGenerator(self._reference, overlay())
+            states, head = self._known.all()
+            return EmulatedGenerator(self._reference, overlay(), states=states, reference_head=head)
+
+        return start
 
     def _served(self, engine: str, path: Path, text: str, leads: bool) -> Target:
         found = export_of(read_artifact(path), ENGINES[engine], engine) if (path / RECORD).is_file() else path

@@ -15,6 +15,8 @@ that is not.
 - Rungs are tested in an order that was fixed beforehand, largest first, and testing stops at the first that does not
   pass (fixed sequence, Maurer 1995). A false claim needs the first rung that is not good enough to pass: alpha again,
   no correction. Gates of later rungs may be described, and are labelled not tested.
+- A rung that is looked at more than once, with further items, is tested at the levels of an alpha-spending plan
+  (`sequential`): over its looks it passes wrongly with a chance of at most alpha, and one that passed stays passed.
 - To *blame* a slice is another claim, made of whichever gate looks worst. So failures are Holm-adjusted over the gates
   of the rung. Passing needs no such thing, so a gate may never gain from having company.
 - Cliffs are a family of their own (`cliffs`), under Holm; what is only looked at goes under Benjamini-Hochberg.
@@ -65,10 +67,11 @@ class GateResult:
 
 @dataclass(frozen=True, kw_only=True)
 class Rung:
-    """A variant with its gates."""
+    """A variant with its gates. `alpha` is the level of this look at it, where it is looked at more than once."""
 
     name: str
     gates: tuple[Gate, ...]
+    alpha: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,7 +152,7 @@ def decide(rungs: Sequence[Rung], *, alpha: float = 0.05) -> Decision:
     results: list[RungResult] = []
     chosen, tested = None, True
     for rung in rungs:
-        gates = judge(rung.gates, alpha=alpha)
+        gates = judge(rung.gates, alpha=alpha if rung.alpha is None else rung.alpha)
         outcome = _rung_outcome([result.outcome for result in gates])
         results.append(RungResult(name=rung.name, outcome=outcome, tested=tested, gates=gates))
         tested = tested and outcome == "pass"

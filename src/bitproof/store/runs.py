@@ -14,12 +14,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from sqlalchemy import Column, Connection, Engine, MetaData, String, Table, Text, create_engine, event, select
+from sqlalchemy import Column, Connection, Engine, MetaData, String, Table, Text, create_engine, delete, event, select
 from sqlalchemy.exc import DatabaseError, SQLAlchemyError
 
 from bitproof.errors import EnvironmentFailed, UsageError
 
-__all__ = ["Store", "digest_of"]
+__all__ = ["FILE", "Store", "digest_of"]
 
 FILE = "run.sqlite"
 AT_ONCE = 500  # keys in one query
@@ -34,7 +34,7 @@ _grades = Table(
     Column("key", String(64), primary_key=True),
     Column("record", Text, nullable=False),
 )
-_facts = Table("facts", _metadata, Column("key", String(64), primary_key=True), Column("record", Text, nullable=False))
+_facts = Table("facts", _metadata, Column("key", Text, primary_key=True), Column("record", Text, nullable=False))
 
 
 def digest_of(record: Any) -> str:
@@ -81,9 +81,33 @@ class Store:
         """What `keep_fact` kept under this name, or None."""
         return self._read(_facts, [key]).get(key)
 
+    def facts(self, prefix: str) -> dict[str, Any]:
+        """All facts whose names begin so."""
+        with self._answered(), self._engine.connect() as connection:
+            query = select(_facts.c.key, _facts.c.record).where(_facts.c.key.startswith(prefix, autoescape=True))
+            return {key: json.loads(record) for key, record in connection.execute(query)}
+
     def keep_fact(self, key: str, record: Mapping[str, Any]) -> None:
         """Keep a record about the run itself, once; one that is there already stays."""
         self._write(_facts, {key: record})
+
+    def set_fact(self, key: str, record: Mapping[str, Any]) -> None:
+        """Keep a record about the run, in place of one that was there."""
+        with self._answered(), self._engine.begin() as connection:
+            connection.execute(delete(_facts).where(_facts.c.key == key))
+            connection.execute(_facts.insert(), [{"key": key, "record": json.dumps(record, sort_keys=True)}])
+
+    def take_in(self, other: Store) -> int:
+        """Add all records of another run's database; those that are there already stay. Gives how many it held."""
+        total = 0
+        for table in (_facts, _completions, _grades):
+            with other._answered(), other._engine.connect() as connection:
+                rows = [dict(row) for row in connection.execute(select(table)).mappings()]
+            for start in range(0, len(rows), AT_ONCE):
+                with self._answered(), self._engine.begin() as connection:
+                    _insert_missing(connection, table, rows[start : start + AT_ONCE])
+            total += len(rows)
+        return total
 
     def _read(self, table: Table, keys: Iterable[str]) -> dict[str, dict[str, Any]]:
         wanted = list(keys)
