@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from bitproof.evaluate.graders.reasoning import without_reasoning
 from bitproof.quantize.sources.item import Item as Text
 from bitproof.quantize.sources.render import render
 from bitproof.types import Item, Message
@@ -14,10 +15,11 @@ __all__ = ["conversation", "prompt_ids", "reworded"]
 
 
 def conversation(item: Item, answers: Sequence[str] = ()) -> tuple[Message, ...]:
-    """The item's messages, then each answer given so far with the question that follows it."""
+    """The item's messages, then each answer given so far, without its reasoning, with the question that follows it."""
     messages = list(item.messages)
     for answer, question in zip(answers, item.follow_ups, strict=False):
-        messages += [Message(role="assistant", content=answer), Message(role="user", content=question)]
+        said, _ = without_reasoning(answer)
+        messages += [Message(role="assistant", content=said), Message(role="user", content=question)]
     return tuple(messages)
 
 

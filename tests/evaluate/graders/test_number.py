@@ -49,7 +49,6 @@ def grade(text: str, finish: str = "stop", **gold: object) -> float:
         ("1.5e3", "1500"),
         (".5", "0.5"),
         ("١٢", "12"),
-        ("<think>Answer: 9</think>12", "12"),
         ("Answer: 12\nI hope this answer helps!", "12"),
         ("room 12b costs 30", "30"),
     ],

@@ -46,7 +46,6 @@ ITEM = Item(
         "```python\n    return x * 2\n```",
         "```python\ny = x * 2\nreturn y\n```",
         "    y = x * 2\n    return y\n\nThat is all.",
-        f"<think>\n{GOOD.replace('2', '3')}\n</think>\n{GOOD}",
         f"```python\n{GOOD}",
         GOOD.replace("\n", "\r\n"),
         f"```python\nimport math\nFACTOR = int(math.sqrt(4))\n{GOOD.replace('2', 'FACTOR')}\n```",

@@ -33,7 +33,7 @@ def terms_of(text: str) -> tuple[str, ...]:
 
 def graded(*texts: str, words: float = 300, terms: tuple[str, ...] | None = None) -> Grade:
     item: Item = replace(ITEM, gold={"words": words, "terms": list(terms or terms_of(essay(300)))})
-    return find_grader("coherence").grade(item, Response(texts=texts, finish="stop"))
+    return find_grader("long_text").grade(item, Response(texts=texts, finish="stop"))
 
 
 SUMMARY = essay(30)
@@ -100,6 +100,6 @@ def test_drift_into_something_else_is_seen() -> None:
 
 
 def test_a_failed_or_missing_answer_scores_nothing() -> None:
-    grade = find_grader("coherence").grade
+    grade = find_grader("long_text").grade
     assert grade(ITEM, Response(texts=(), finish="error", error="down")).score == 0
     assert graded(essay(300)).parts["summary"] == 0

@@ -48,4 +48,4 @@ def grade(item: Item, response: Response) -> Grade:
     return Grade(score=float(right and not says_so), parts={"abstains": float(says_so), "right": float(right)})
 
 
-GRADER = Grader(name="abstains", version=1, grade=grade)
+GRADER = Grader(name="abstains", version=2, judge=grade)

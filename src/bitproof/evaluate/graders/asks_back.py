@@ -68,4 +68,4 @@ def _grade(item: Item, response: Response) -> Grade:
     return Grade(score=float(good), parts={"asked": float(asked)}, note=note)
 
 
-GRADER = Grader(name="asks_back", version=1, grade=_grade)
+GRADER = Grader(name="asks_back", version=2, judge=_grade)

@@ -118,4 +118,4 @@ def _grade(item: Item, response: Response) -> Grade:
     return Grade(score=float(not broken), parts={"held": sum(held) / len(held)}, note=note)
 
 
-GRADER = Grader(name="asserts", version=1, grade=_grade)
+GRADER = Grader(name="asserts", version=2, judge=_grade)

@@ -33,4 +33,4 @@ def grade(item: Item, response: Response) -> Grade:
     return Grade(score=float(found == item.gold["label"]), parts={"named": float(found is not None)}, note=note)
 
 
-GRADER = Grader(name="choice", version=1, grade=grade)
+GRADER = Grader(name="choice", version=2, judge=grade)

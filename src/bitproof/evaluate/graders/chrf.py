@@ -64,4 +64,4 @@ def _ngrams(text: str, n: int) -> Counter[str]:
     return Counter(text[start : start + n] for start in range(len(text) - n + 1))
 
 
-GRADER = Grader(name="chrf", version=1, grade=grade)
+GRADER = Grader(name="chrf", version=2, judge=grade)

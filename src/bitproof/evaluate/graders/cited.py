@@ -44,4 +44,4 @@ def grade(item: Item, response: Response) -> Grade:
     )
 
 
-GRADER = Grader(name="cited", version=1, grade=grade)
+GRADER = Grader(name="cited", version=2, judge=grade)

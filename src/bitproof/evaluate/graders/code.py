@@ -76,4 +76,4 @@ def _ending(ran: Ran) -> list[str]:
     return [f"{ran.error or ran.status}: {ran.message[:200]}".rstrip(": ")]
 
 
-GRADER = Grader(name="code", version=1, grade=grade)
+GRADER = Grader(name="code", version=2, judge=grade)

@@ -36,7 +36,7 @@ def extract(answer: str, *, entry: str, stub: str) -> Extracted | None:
 
     `stub` is the function's first line (with docstring, if any) that a bare body is put under.
     """
-    answer = answer.rpartition("</think>")[2].replace("\r\n", "\n")[:_LONGEST]
+    answer = answer.replace("\r\n", "\n")[:_LONGEST]
     found = [(block["code"], bool(block["end"])) for block in _FENCED.finditer(answer)]
     found.append((answer, False))
     for text, closed in found:

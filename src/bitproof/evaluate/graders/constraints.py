@@ -18,8 +18,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from bitproof.evaluate.graders.coherent import incoherence
 from bitproof.evaluate.graders.grader import Grader
+from bitproof.evaluate.graders.language_gate import incoherence
 from bitproof.evaluate.graders.languages import LANGUAGES, language_of
 from bitproof.evaluate.graders.texts import (
     bullets_of,
@@ -197,4 +197,4 @@ KINDS: dict[str, Kind] = {
     "language": Kind(lambda text, c: language_of(plain(text)) == c["code"], {"code": str}),
     "coherent": Kind(lambda text, _: incoherence(text) is None),
 }
-GRADER = Grader(name="constraints", version=1, grade=_grade)
+GRADER = Grader(name="constraints", version=2, judge=_grade)

@@ -36,4 +36,4 @@ def grade(item: Item, response: Response) -> Grade:
     return Grade(score=float(answered and said and clean), note="" if clean else "names a distractor")
 
 
-GRADER = Grader(name="contains", version=1, grade=grade)
+GRADER = Grader(name="contains", version=2, judge=grade)

@@ -27,4 +27,4 @@ def grade(item: Item, response: Response) -> Grade:
     return Grade(score=float(right))
 
 
-GRADER = Grader(name="exact", version=1, grade=grade)
+GRADER = Grader(name="exact", version=2, judge=grade)

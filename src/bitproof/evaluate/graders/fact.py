@@ -60,4 +60,4 @@ def grade(item: Item, response: Response) -> Grade:
     return Grade(score=score, parts=parts)
 
 
-GRADER = Grader(name="fact", version=1, grade=grade)
+GRADER = Grader(name="fact", version=2, judge=grade)

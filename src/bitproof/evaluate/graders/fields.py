@@ -79,4 +79,4 @@ def grade(item: Item, response: Response) -> Grade:
     return Grade(score=score, parts={"all_right": float(score == 1), "given": len(found) / len(gold)})
 
 
-GRADER = Grader(name="fields", version=1, grade=grade)
+GRADER = Grader(name="fields", version=2, judge=grade)

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import re
 
-from bitproof.evaluate.graders.coherent import incoherence
 from bitproof.evaluate.graders.diversity import distinct
 from bitproof.evaluate.graders.grader import Grader
+from bitproof.evaluate.graders.language_gate import incoherence
 from bitproof.evaluate.graders.languages import words_of
 from bitproof.types import Grade, Item, Response
 
@@ -34,4 +34,4 @@ def grade(item: Item, response: Response) -> Grade:
     return Grade(score=float(valid and coherent), parts=parts, note=why or "")
 
 
-GRADER = Grader(name="form", version=1, grade=grade)
+GRADER = Grader(name="form", version=2, judge=grade)

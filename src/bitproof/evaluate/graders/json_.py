@@ -64,4 +64,4 @@ def grade(item: Item, response: Response) -> Grade:
     )
 
 
-GRADER = Grader(name="json", version=1, grade=grade)
+GRADER = Grader(name="json", version=2, judge=grade)

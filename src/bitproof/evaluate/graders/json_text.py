@@ -22,7 +22,7 @@ def find_json(text: str) -> tuple[Any | Absent, bool]:
 
     Where words stand around it, the longest object or array is taken. NaN and Infinity are no JSON.
     """
-    text = text.rpartition("</think>")[2].strip()
+    text = text.strip()
     fenced = _FENCE.search(text)
     whole = fenced[1].strip() if fenced and fenced.start() == 0 and fenced.end() == len(text) else text
     value = _load(whole)

@@ -49,4 +49,4 @@ def grade(item: Item, response: Response) -> Grade:
     )
 
 
-GRADER = Grader(name="keyed_facts", version=1, grade=grade)
+GRADER = Grader(name="keyed_facts", version=2, judge=grade)

@@ -44,4 +44,4 @@ def _grade(item: Item, response: Response) -> Grade:
     return Grade(score=float(found == label), parts={"named": float(found is not None)})
 
 
-GRADER = Grader(name="letter", version=1, grade=_grade)
+GRADER = Grader(name="letter", version=2, judge=_grade)

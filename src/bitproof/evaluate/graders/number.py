@@ -6,7 +6,6 @@ decimals. With "words", "twenty-one" is 21 where the answer holds no digit.
 
 Which number is meant: the one right after the last "answer is", "answer:" or "\boxed", or where a calculation stands
 there what follows its last "=", else the last number of that line; without such a mark, the last number of the text.
-Reasoning up to a closing </think> is no part of the answer.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ _SCALES = {"hundred": 100, "thousand": 1000, "million": 1_000_000}
 
 def final_number(text: str, *, words: bool = False) -> Fraction | None:
     """The number that a text ends up with, exactly; None where it holds none."""
-    text = unicodedata.normalize("NFKC", text.rpartition("</think>")[2]).translate(_MARKS).replace("\\$", "$")
+    text = unicodedata.normalize("NFKC", text).translate(_MARKS).replace("\\$", "$")
     for mark in reversed(list(_MARK.finditer(text))):
         line = next((line for line in text[mark.end() :].splitlines() if _NUMBER.search(line)), None)
         if line is not None:
@@ -102,4 +101,4 @@ def grade(item: Item, response: Response) -> Grade:
     return Grade(score=float(right), parts={"answered": 1.0})
 
 
-GRADER = Grader(name="number", version=1, grade=grade)
+GRADER = Grader(name="number", version=2, judge=grade)

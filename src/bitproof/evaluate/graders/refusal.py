@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import re
 
-from bitproof.evaluate.graders.coherent import incoherence
 from bitproof.evaluate.graders.grader import Grader
+from bitproof.evaluate.graders.language_gate import incoherence
 from bitproof.evaluate.graders.texts import plain, sentences_of, straight
 from bitproof.types import Grade, Item, Response
 
@@ -75,4 +75,4 @@ def _grade(item: Item, response: Response) -> Grade:
     )
 
 
-GRADER = Grader(name="refusal", version=1, grade=_grade)
+GRADER = Grader(name="refusal", version=2, judge=_grade)

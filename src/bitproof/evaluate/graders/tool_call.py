@@ -129,4 +129,4 @@ def grade(item: Item, response: Response) -> Grade:
     return Grade(score=float(right), parts=parts, note=f"{len(calls)} calls" if len(calls) > 1 else "")
 
 
-GRADER = Grader(name="tool_call", version=1, grade=grade)
+GRADER = Grader(name="tool_call", version=2, judge=grade)

@@ -89,7 +89,7 @@ def make(random: Random, cluster: str, level: float) -> Item:
                 f"Say something about {first} and about {second}. Plain paragraphs, no headings, no lists.",
             ),
         ),
-        grader="coherence",
+        grader="long_text",
         gold={"words": level, "terms": list(words)},
         follow_ups=("Now summarize what you have just written in two sentences.",),
         max_tokens=60 + round(1.6 * level),

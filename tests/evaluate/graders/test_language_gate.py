@@ -4,7 +4,7 @@ from json import loads
 
 import pytest
 
-from bitproof.evaluate.graders.coherent import incoherence, repeated_share
+from bitproof.evaluate.graders.language_gate import incoherence, repeated_share
 
 GOOD = [
     "12",

@@ -21,9 +21,9 @@ from __future__ import annotations
 
 import math
 
-from bitproof.evaluate.graders.coherent import incoherence, repeated_share
 from bitproof.evaluate.graders.diversity import distinct, longest_repeat
 from bitproof.evaluate.graders.grader import Grader
+from bitproof.evaluate.graders.language_gate import incoherence, repeated_share
 from bitproof.evaluate.graders.languages import words_of
 from bitproof.types import Grade, Item, Response
 
@@ -96,4 +96,4 @@ def _stem(word: str) -> str:
     return word[:5] if len(word) > 5 else word.rstrip("s")
 
 
-GRADER = Grader(name="coherence", version=1, grade=grade)
+GRADER = Grader(name="long_text", version=1, judge=grade)
