@@ -41,6 +41,27 @@ def test_bench_of_a_url_and_its_speed_in_cost(bitproof: Run, tmp_path: Path) -> 
     assert (other.code, "It measured smollm2-135m" in " ".join(other.err.split())) == (2, True)
 
 
+def test_guided_against_free_and_the_page(bitproof: Run, tmp_path: Path) -> None:
+    """The mock answers with the smallest value that a schema allows, and without one with words."""
+    with MockServer(echo) as server:
+        done = bitproof("bench", server.url, "--guided", "--requests", "20", "--out", "out", "--format", "json")
+        asked = [body for body in server.bodies if "messages" in body]
+    assert done.code == 0
+    record = json.loads(done.out)
+    row = next(row for row in record["guided"] if row["slice"] == "json")
+    assert (row["n_items"], row["failed"]) == (20, 0)
+    assert row["valid_free"]["value"] == 0 < row["valid_guided"]["value"]
+    assert row["token_time_ratio"].keys() != {"not_measured"}
+    assert record["targets"][0]["loads"] == []
+    assert json.loads((tmp_path / "out" / "speed.json").read_text()) == record
+    assert "Guided decoding" in (tmp_path / "out" / "report.html").read_text()
+    by_schema = ["response_format" in body for body in asked[3:]]  # after the warm-up
+    first, second = by_schema[:32], by_schema[32:40]
+    assert sorted(first) == [False] * 16 + [True] * 16
+    assert first.index(True) >= 8  # free first in the first block
+    assert second.index(False) >= 1  # guided first in the second
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

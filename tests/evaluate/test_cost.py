@@ -252,7 +252,7 @@ DEV = "{name: d, kind: gpu, memory_gib: 1, bandwidth_gb_s: 1, tflops: {bf16: 1},
         (
             f"accelerators: [{DEV % ', rent: {usd_per_hour: 1, date: 2026, source: x, currency: EUR}'}]",
             "d, rent",
-            "There are: usd_per_hour, date, source",
+            "There are: date, source, unverified, usd_per_hour",
         ),
         ("accelerators: [{name: d}]", "accelerators, d, kind", "required"),
         (f"accelerators: [{DEV.replace('tdp_w: 1', 'tdp_w: -5') % ''}]", "d, tdp_w", "greater than 0"),

@@ -149,8 +149,8 @@ def test_a_draft_is_measured_on_the_targets_own_answers() -> None:
 
 def graded(score: float, valid: float, seconds: float, tokens: int) -> tuple[Response, Grade]:
     return (
-        Response(texts=("x",), finish="stop", answer_tokens=tokens, total_s=seconds),
-        Grade(score=score, parts={"valid_json": valid}),
+        Response(texts=("x",), finish="stop", answer_tokens=tokens, total_s=seconds, first_token_s=0.1),
+        Grade(score=score, parts={"valid_schema": valid}),
     )
 
 
@@ -168,7 +168,7 @@ def test_guiding_repairs_breaks_and_costs() -> None:
     ]
     free = {str(i): graded(float(i < 10), float(i < 12), 1.0, 10) for i in range(20)}
     guided = {str(i): graded(float(2 <= i < 15), 1.0, 1.5, 12) for i in range(19)}
-    found = guided_effect(items, free, guided)
+    found = guided_effect(items, free, guided, target="t", slice_="json")
     assert (found.n_items, found.n_clusters, found.failed) == (19, 5, 1)
     assert (found.repaired, found.broken) == (5, 2)
     assert estimate(found.score_difference).value == pytest.approx(3 / 19)
@@ -176,9 +176,14 @@ def test_guiding_repairs_breaks_and_costs() -> None:
     assert estimate(found.valid_guided).value == 1
     assert estimate(found.time_ratio).value == pytest.approx(1.5)
     assert estimate(found.token_ratio).value == pytest.approx(1.2)
-    assert estimate(found.token_time_ratio).value == pytest.approx(1.25)
-    assert isinstance(guided_effect(items, {}, {}).score_difference, NotMeasured)
-    assert isinstance(guided_effect(items, free, guided, valid="schema").valid_free, NotMeasured)
+    assert estimate(found.token_time_ratio).value == pytest.approx((1.4 / 11) / (0.9 / 9))
+    assert estimate(found.score_free).value == pytest.approx(10 / 19)
+    assert estimate(found.score_guided).value == pytest.approx(13 / 19)
+    nothing = guided_effect(items, {}, {}, target="t", slice_="json")
+    assert isinstance(nothing.score_difference, NotMeasured)
+    assert nothing.failed == 0  # nothing was asked
+    lacking = guided_effect(items, free, guided, target="t", slice_="json", valid="schema")
+    assert isinstance(lacking.valid_free, NotMeasured)
 
 
 def test_a_variant_drafts_for_its_reference_in_the_emulation(ladder: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from bitproof.errors import UsageError
 
 if TYPE_CHECKING:
     from bitproof.evaluate.speed import SpeedPlan
+    from bitproof.evaluate.speed_results import SpeedReport
 
 positive = click.FloatRange(min=0, min_open=True)
 
@@ -42,14 +44,24 @@ positive = click.FloatRange(min=0, min_open=True)
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Of an engine of ours.")
 @click.option("--vllm-mode", type=click.Choice(["eager", "compiled", "both"]), default="eager", show_default=True)
 @click.option("--draft", type=click.Path(), metavar="ARTIFACT", help="Measure with this draft model, too (llama.cpp).")
+@click.option("--guided", is_flag=True, help="Ask the JSON slices with and without guiding, in place of loads.")
 @click.option("--model", metavar="NAME", help="The model's name, for a URL that offers several.")
 @click.option("--key-env", metavar="VARIABLE", help="Environment variable with the URL's key.")
 @click.option("--time", "time_s", type=positive, metavar="S", help="Stop each target after this many seconds.")
 @click.option("--max-tokens", type=click.IntRange(min=1), help="Stop each target after this many tokens.")
+@click.option(
+    "--out", type=click.Path(file_okay=False), metavar="FOLDER", help="Write report.html and speed.json here."
+)
 @seed_option
 @format_option
 def bench(
-    targets: tuple[str, ...], vllm_mode: str, engine: str, draft: str | None, output_format: str, **given: Any
+    targets: tuple[str, ...],
+    vllm_mode: str,
+    engine: str,
+    draft: str | None,
+    out: str | None,
+    output_format: str,
+    **given: Any,
 ) -> None:
     """Measure speed under load, in the engine that serves.
 
@@ -57,11 +69,12 @@ def bench(
     TARGET is an artifact's folder, a GGUF file or a model's folder, which llama.cpp or vLLM then serve on this
     machine, or the URL of an OpenAI-compatible server. Every target gets the same prompts at the same times. Without
     --rate and --concurrency the server is first kept full, then gets 25, 50 and 80 % of what the first target could do.
+    With --guided, --requests is the number of items of each slice; give a --rate or --concurrency to have loads, too.
     """
     from bitproof.cli.main import this_command
     from bitproof.evaluate.speed import bench as measure
     from bitproof.evaluate.speed_targets import targets_of
-    from bitproof.report.speed_terminal import speed_notes, speed_table, stage_table
+    from bitproof.report.speed_terminal import speed_parts
 
     modes = ("eager", "compiled") if vllm_mode == "both" else (vllm_mode,)
     drafting = Path(draft) if draft else None
@@ -71,8 +84,25 @@ def bench(
     with progress("bench") as report:
         result = measure(found, _plan(**given), announce=say, progress=report, command=this_command())
     target = console()
-    tables: list[Any] = [speed_table(result, width=target.width), "", stage_table(result), "", *speed_notes(result)]
-    show(result, output_format, tables, target)
+    show(result, output_format, speed_parts(result, width=target.width), target)
+    if out is not None:
+        _write(result, Path(out))
+
+
+def _write(result: SpeedReport, folder: Path) -> None:
+    from bitproof import __version__
+    from bitproof.report.json_ import to_json
+    from bitproof.report.speed_html import render
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in (("speed.json", to_json(result)), ("report.html", render(result, version=__version__))):
+        aside = folder / f".{name}.{os.getpid()}.tmp"
+        try:
+            aside.write_text(text, encoding="utf-8")
+            aside.replace(folder / name)
+        finally:
+            aside.unlink(missing_ok=True)
+    say(f"Report: {folder / 'report.html'}")
 
 
 def _plan(
@@ -83,6 +113,7 @@ def _plan(
     prompt_tokens: int,
     answer_tokens: int,
     schema: str | None,
+    guided: bool,
     slots: int,
     threads: int,
     model: str | None,
@@ -101,6 +132,7 @@ def _plan(
         rates_per_s=rates,
         concurrencies=concurrency,
         n_requests=n_requests,
+        guided=guided,
         serving=Serving(
             slots=slots,
             threads=threads,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -77,8 +78,11 @@ def mock_server(
 
     def serve(answerer: Answerer) -> None:
         with MockServer(answerer, faults=wanted, seed=seed, port=port) as server:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, lambda *_: server.stop())
             say(f"Serving {server.url} (model mock). Stop it with Ctrl-C.")
             server.wait()
+        say(f"Stopped after {len(server.bodies)} requests.")
 
     if artifact:
         with _backed(Path(artifact), engine, model) as answerer:

@@ -107,13 +107,17 @@ class MockServer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        assert self._server is not None
-        self._server.should_exit = True
+        self.stop()
         self._thread.join()
         self._socket.close()
 
+    def stop(self) -> None:
+        """Take nothing new and end, after a second for what is being answered; may be called by a signal's handler."""
+        assert self._server is not None
+        self._server.should_exit = True
+
     def wait(self) -> None:
-        """Serve until interrupted."""
+        """Serve until `stop` is called."""
         self._thread.join()
 
     async def _list(self, asked: Asked) -> Response:

@@ -1,7 +1,8 @@
 """`bitproof cost`: what a model in some precision costs on some device, and against an API.
 
 Every figure says what it rests on: "measured" (a run of `bitproof bench`, or given by the user), "roofline" (an upper
-bound of speed, so a lower bound of cost), "list price" (of the catalogue, with its date), "computed" (from the shape),
+bound of speed, so a lower bound of cost), "list price" (of the catalogue, with its date), "unverified" (one of which
+the catalogue says that not all was found at its source), "computed" (from the shape),
 "files" (from headers), "given" (an option). A figure of several carries them all.
 
 Formulas. Time of a request on the device: prefill + answer tokens x step / batch, the rest of the batch paying its
@@ -17,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from bitproof.errors import UsageError
-from bitproof.evaluate.cost_catalogue import Accelerator, Api, Catalogue, find
+from bitproof.evaluate.cost_catalogue import Accelerator, Api, Catalogue, Electricity, Purchase, Rent, find
 from bitproof.evaluate.cost_compare import break_even, margin
 from bitproof.evaluate.cost_results import CostReport, Figure, Terms
 from bitproof.evaluate.cost_row import cost_row
@@ -85,20 +86,22 @@ def _require_known(measured: Mapping[str, Figure], names: Sequence[str]) -> None
 def _sources(devices: Sequence[Accelerator], apis: Sequence[Api], catalogue: Catalogue, terms: Terms) -> dict[str, str]:
     found = {}
     for device in devices:
-        found[device.name] = device.source
+        found[device.name] = device.source + _unverified(device.unverified)
         if device.rent:
-            found[f"{device.name}, rent"] = (
-                f"{device.rent.usd_per_hour:g} USD/h, {device.rent.source}, {device.rent.date}"
-            )
+            found[f"{device.name}, rent"] = f"{device.rent.usd_per_hour:g} USD/h, {_seen(device.rent)}"
         if device.purchase and terms.price_usd is None:
-            found[f"{device.name}, price"] = (
-                f"{device.purchase.usd:,.0f} USD, {device.purchase.source}, {device.purchase.date}"
-            )
+            found[f"{device.name}, price"] = f"{device.purchase.usd:,.0f} USD, {_seen(device.purchase)}"
     for api in apis:
-        found[api.name] = (
-            f"{api.input_usd:g} in, {api.output_usd:g} out, USD a million tokens, {api.source}, {api.date}"
-        )
+        found[api.name] = f"{api.input_usd:g} in, {api.output_usd:g} out, USD a million tokens, {_seen(api)}"
     if catalogue.electricity and terms.electricity_usd is None:
         power = catalogue.electricity
-        found["electricity"] = f"{power.usd_per_kwh:g} USD/kWh, {power.source}, {power.date}"
+        found["electricity"] = f"{power.usd_per_kwh:g} USD/kWh, {_seen(power)}"
     return found
+
+
+def _seen(price: Rent | Purchase | Electricity | Api) -> str:
+    return f"{price.source}, {price.date}{_unverified(price.unverified)}"
+
+
+def _unverified(what: str) -> str:
+    return f"; NOT VERIFIED: {what}" if what else ""

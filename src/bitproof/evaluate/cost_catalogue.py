@@ -34,6 +34,7 @@ MAX_BYTES = 1_000_000
 Precision = Literal["fp32", "bf16", "fp8", "int8", "fp4"]
 Positive = Annotated[float, Field(gt=0, lt=1e15, allow_inf_nan=False)]
 Count = Annotated[int, Field(gt=0, lt=1 << 50)]
+Words = Annotated[str, Field(max_length=200)]
 Name = Annotated[str, Field(min_length=1, max_length=80)]
 Date = Annotated[str, BeforeValidator(str), Field(pattern=r"^\d{4}(-\d{2}(-\d{2})?)?$")]
 
@@ -46,26 +47,32 @@ class _Named(_Entry):
     name: Name
 
 
-class Rent(_Entry):
+class _Price(_Entry):
+    """`unverified` names what was not found where `source` says; "" is nothing."""
+
+    date: Date
+    source: Words
+    unverified: Words = ""
+
+    @property
+    def basis(self) -> Literal["list price", "unverified"]:
+        return "unverified" if self.unverified else "list price"
+
+
+class Rent(_Price):
     """A list price for an hour of one accelerator, with the machine around it."""
 
     usd_per_hour: Positive
-    date: Date
-    source: Annotated[str, Field(max_length=200)]
 
 
-class Purchase(_Entry):
+class Purchase(_Price):
     """A list price of one accelerator, without the machine around it."""
 
     usd: Positive
-    date: Date
-    source: Annotated[str, Field(max_length=200)]
 
 
-class Electricity(_Entry):
+class Electricity(_Price):
     usd_per_kwh: Positive
-    date: Date
-    source: Annotated[str, Field(max_length=200)]
 
 
 class Accelerator(_Named):
@@ -76,7 +83,8 @@ class Accelerator(_Named):
     bandwidth_gb_s: Positive
     tflops: dict[Precision, Positive]
     tdp_w: Positive
-    source: Annotated[str, Field(max_length=200)] = ""
+    source: Words = ""
+    unverified: Words = ""
     rent: Rent | None = None
     purchase: Purchase | None = None
 
@@ -87,7 +95,7 @@ class Accelerator(_Named):
         return self
 
 
-class Api(_Named):
+class Api(_Named, _Price):
     """List prices of an API for a million tokens. `claimed` is the precision that its provider states, if any."""
 
     model: Name
@@ -95,8 +103,6 @@ class Api(_Named):
     input_usd: Annotated[float, Field(ge=0, lt=1e6, allow_inf_nan=False)]
     output_usd: Positive
     claimed: Name | None = None
-    date: Date
-    source: Annotated[str, Field(max_length=200)]
 
 
 class ModelShape(_Named):

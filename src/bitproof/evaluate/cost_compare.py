@@ -17,7 +17,7 @@ __all__ = ["break_even", "margin"]
 
 def break_even(row: CostRow, device: Accelerator, api: Api, terms: Terms, catalogue: Catalogue) -> list[BreakEven]:
     """Owned and rented devices of a row against an API, in requests of the terms' lengths."""
-    price = Figure(api_usd(api, terms), ("list price",))
+    price = Figure(api_usd(api, terms), (api.basis,))
     busy_s, n = row.request_s.value, row.n_devices
     tokens = (terms.prompt_tokens + terms.answer_tokens) / 1e6
     power_usd = kwh(device, n, terms, busy_s) * electricity(catalogue, terms)
@@ -60,7 +60,7 @@ def break_even(row: CostRow, device: Accelerator, api: Api, terms: Terms, catalo
 def margin(api: Api, device: Accelerator, claimed: str, detected: str, terms: Terms, catalogue: Catalogue) -> Margin:
     """A provider's margin at two precisions, on rented devices that are full for `terms.utilisation` of the time."""
     full = replace(terms, users=1 << 30)
-    price = Figure(api_usd(api, terms), ("list price",))
+    price = Figure(api_usd(api, terms), (api.basis,))
     spent: dict[str, Value] = {}
     for variant in (claimed, detected):
         row = cost_row(read_rung(f"{api.model}:{variant}", catalogue), device, full, catalogue)

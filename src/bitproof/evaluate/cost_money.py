@@ -15,7 +15,7 @@ HOURS_A_MONTH, HOURS_A_YEAR = 730.0, 8760.0
 def rent(device: Accelerator, n: int) -> Value:
     if device.rent is None:
         return NotMeasured(f"the catalogue has no rent for {device.name}")
-    return Figure(device.rent.usd_per_hour * n, ("list price",))
+    return Figure(device.rent.usd_per_hour * n, (device.rent.basis,))
 
 
 def price_of(device: Accelerator, n: int, terms: Terms) -> Value:
@@ -23,7 +23,7 @@ def price_of(device: Accelerator, n: int, terms: Terms) -> Value:
         return Figure(terms.price_usd * n, ("given",))
     if device.purchase is None:
         return NotMeasured(f"the catalogue has no price to buy {device.name}")
-    return Figure(device.purchase.usd * n, ("list price",))
+    return Figure(device.purchase.usd * n, (device.purchase.basis,))
 
 
 def monthly(device: Accelerator, n: int, terms: Terms) -> Value:

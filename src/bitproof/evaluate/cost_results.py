@@ -10,7 +10,7 @@ from bitproof.types import NotMeasured
 
 __all__ = ["Basis", "BreakEven", "CostReport", "CostRow", "Figure", "Margin", "Terms", "Value"]
 
-Basis = Literal["measured", "roofline", "list price", "computed", "files", "given"]
+Basis = Literal["measured", "roofline", "list price", "unverified", "computed", "files", "given"]
 
 
 @dataclass(frozen=True)

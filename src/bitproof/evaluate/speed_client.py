@@ -61,8 +61,8 @@ class Meter:
         self._budget, self._start, self._tokens = budget, time.monotonic(), 0
         self.reached = ""
 
-    def spend(self, sample: Sample) -> None:
-        self._tokens += sample.prompt_tokens + sample.answer_tokens
+    def spend_tokens(self, n: int) -> None:
+        self._tokens += n
 
     def left_s(self) -> float | None:
         """Seconds left; None without a limit."""
@@ -174,7 +174,7 @@ class SpeedClient:
             valid=valid,
             text=completion.text,
         )
-        self._meter.spend(sample)
+        self._meter.spend_tokens(sample.prompt_tokens + sample.answer_tokens)
         return sample
 
     async def _ask(self, request: Request, clock: _Clock) -> tuple[Completion, _TimedReader, float]:

@@ -12,7 +12,7 @@ from typing import Literal
 
 from bitproof.types import Estimate, NotMeasured
 
-__all__ = ["Figure", "Load", "LoadSpeed", "Percentiles", "SpeedReport", "Stage", "TargetSpeed"]
+__all__ = ["Figure", "GuidedEffect", "Load", "LoadSpeed", "Percentiles", "SpeedReport", "Stage", "TargetSpeed"]
 
 Figure = Estimate | NotMeasured
 NO_SCHEMA, NO_DRAFT = NotMeasured("no schema was given"), NotMeasured("no draft model")
@@ -87,17 +87,46 @@ class TargetSpeed:
     peak_memory_bytes: int | NotMeasured
     draft_acceptance: Figure = NO_DRAFT  # share of the tokens a draft proposed that were taken
     answers_changed: Figure = NO_DRAFT  # share of requests answered otherwise than without it
+    draft_speedup: Figure = NO_DRAFT  # engine time of the same requests without it, over that with it
     stopped: str = ""  # why not every request was sent
 
 
 @dataclass(frozen=True, kw_only=True)
+class GuidedEffect:
+    """Guided minus free decoding on the items of a slice that both answered; intervals are over clusters.
+
+    `repaired` are items whose free answer scored less than half and whose guided one did not, `broken` the reverse.
+    """
+
+    target: str
+    slice: str
+    n_items: int
+    n_clusters: int
+    valid_free: Figure  # share of answers that hold JSON which satisfies the schema
+    valid_guided: Figure
+    score_free: Figure  # share that is right, values included
+    score_guided: Figure
+    score_difference: Figure
+    repaired: int
+    broken: int
+    time_ratio: Figure  # of whole answers, guided over free
+    token_ratio: Figure  # of answer tokens
+    token_time_ratio: Figure  # of the time per token after the first: the cost of masking itself
+    cut_free: int  # answers that ended at their limit of tokens
+    cut_guided: int
+    failed: int  # items that one of the two did not answer or grade
+    failures: dict[str, int] = field(default_factory=dict)  # why -> how many
+
+
+@dataclass(frozen=True, kw_only=True)
 class SpeedReport:
-    """Targets under the same schedule and prompts."""
+    """Targets under the same schedule and prompts. `seed` draws the prompts and when they are due."""
 
     targets: tuple[TargetSpeed, ...]
     seed: int
     prompts_digest: str
     prompt_tokens: int  # asked for on average
     answer_tokens: int
+    guided: tuple[GuidedEffect, ...] = ()  # of each target and slice, where it was asked for
     how: dict[str, str] = field(default_factory=dict)
     command: str = ""

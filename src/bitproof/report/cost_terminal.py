@@ -14,8 +14,19 @@ from bitproof.types import NotMeasured
 if TYPE_CHECKING:
     from bitproof.evaluate.cost_results import CostReport, CostRow, Figure
 
-MARKS = {"measured": "M", "roofline": "R", "list price": "L", "computed": "C", "files": "F", "given": "G"}
-KEY = "M measured, R roofline (speed at most, cost at least), L list price, C computed, F from files, G given"
+MARKS = {
+    "measured": "M",
+    "roofline": "R",
+    "list price": "L",
+    "unverified": "U",
+    "computed": "C",
+    "files": "F",
+    "given": "G",
+}
+KEY = (
+    "M measured, R roofline (speed at most, cost at least), L list price, U list price not verified, C computed, "
+    "F from files, G given"
+)
 
 
 def cost_table(report: CostReport, *, width: int) -> Table:
@@ -25,9 +36,9 @@ def cost_table(report: CostReport, *, width: int) -> Table:
     numbers: list[tuple[str, Iterable[Figure | NotMeasured], Callable[[float], str]]] = [
         ("weights\nGiB", (row.weights_gib for row in rows), figures.number),
         ("KV a user\nGiB", (row.kv_gib_per_user for row in rows), figures.number),
-        ("users\nthat fit", (row.users_that_fit for row in rows), _whole),
+        ("users\nfit", (row.users_that_fit for row in rows), _whole),
         ("tokens/s", (row.tokens_per_s for row in rows), _speed),
-        ("first token\ns", (row.first_token_s for row in rows), figures.number),
+        ("first\ntoken s", (row.first_token_s for row in rows), figures.number),
         ("kWh/M", (row.kwh_per_million for row in rows), figures.number),
         ("rented\nUSD/M", (row.usd_per_million for row in rows), figures.number),
         ("owned\nUSD/M", (row.own_usd_per_million for row in rows), figures.number),

@@ -1,31 +1,38 @@
-"""Latency under load, for the page of an evaluation: a drawing, and the rows of a table."""
+"""Speed for a page: a drawing of the latency under load, and the rows of tables."""
 
 from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import altair
+from markupsafe import Markup
 
 from bitproof.report import figures
 from bitproof.report.safe import one_line
-from bitproof.report.speed_terminal import speed_notes
+from bitproof.report.speed_terminal import drafted, speed_notes
 from bitproof.report.svg import ACCENT, INK, data, draw, styled
 from bitproof.types import Estimate, NotMeasured
 
 if TYPE_CHECKING:
-    from bitproof.evaluate.speed_results import LoadSpeed, SpeedReport
+    from bitproof.evaluate.speed_results import GuidedEffect, LoadSpeed, SpeedReport, TargetSpeed
 
 WIDTH, ROW = 520, 24
 
 
 def latency(report: SpeedReport) -> dict[str, Any]:
-    """What the section shows: `chart`, `rows` and `notes`."""
+    """What the section shows: a `chart`, the rows of its tables, and `notes`; `stages` are the columns of one."""
     loads = [(target.name, load) for target in report.targets for load in target.loads]
+    stages = list(dict.fromkeys((stage.name, stage.by) for _, load in loads for stage in load.stages))
     return {
-        "chart": latency_chart(loads),
+        "chart": Markup(latency_chart(loads)),  # drawn here; its text is escaped by vl-convert
         "rows": [_row(name, load) for name, load in loads],
+        "stages": stages,
+        "stage_rows": [_stage_row(name, load, [stage for stage, _ in stages]) for name, load in loads],
+        "drafts": [_draft_row(target) for target in drafted(report)],
+        "guided": [_guided_row(row) for row in report.guided],
         "notes": speed_notes(report),
     }
 
@@ -85,6 +92,43 @@ def _row(name: str, load: LoadSpeed) -> dict[str, Any]:
         "whole": [_figure(point) for point in (whole.p50, whole.p95, whole.p99)],
         "speed": _figure(load.tokens_per_s),
     }
+
+
+def _stage_row(name: str, load: LoadSpeed, stages: list[str]) -> dict[str, Any]:
+    found = {stage.name: stage.seconds for stage in load.stages}
+    return {
+        "name": name,
+        "load": load.load.name,
+        "stages": [_figure(found.get(stage, NotMeasured("not told")), 1000) for stage in stages],
+    }
+
+
+def _draft_row(target: TargetSpeed) -> dict[str, Any]:
+    return {
+        "name": target.name,
+        "taken": _written(target.draft_acceptance, figures.percent),
+        "changed": _written(target.answers_changed, figures.percent),
+        "speedup": _written(target.draft_speedup, figures.ratio),
+    }
+
+
+def _guided_row(row: GuidedEffect) -> dict[str, Any]:
+    return {
+        "name": row.target,
+        "slice": row.slice,
+        "n_items": row.n_items,
+        "valid": [_written(figure, figures.percent) for figure in (row.valid_free, row.valid_guided)],
+        "right": [_written(figure, figures.percent) for figure in (row.score_free, row.score_guided)],
+        "difference": _written(row.score_difference, figures.points),
+        "moved": f"{row.repaired}, {row.broken}",
+        "ratios": [
+            _written(figure, figures.ratio) for figure in (row.time_ratio, row.token_ratio, row.token_time_ratio)
+        ],
+    }
+
+
+def _written(value: Estimate | NotMeasured, write: Callable[[Estimate], tuple[str, str]]) -> tuple[str, str]:
+    return ("–", "") if isinstance(value, NotMeasured) else write(value)
 
 
 def _figure(value: Estimate | NotMeasured, scale: float = 1.0) -> tuple[str, str]:

@@ -6,11 +6,12 @@ Narrow terminals get the figures that decide: first token, p95, tokens per secon
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from rich.table import Table
 
+from bitproof.evaluate.speed_results import NO_DRAFT
 from bitproof.report import figures
 from bitproof.report.terminal import WIDE, Column, table
 from bitproof.types import Estimate, NotMeasured
@@ -19,6 +20,18 @@ if TYPE_CHECKING:
     from bitproof.evaluate.speed_results import LoadSpeed, Percentiles, SpeedReport, TargetSpeed
 
 NO_BOUND = "no bound"
+
+
+def speed_parts(report: SpeedReport, *, width: int) -> list[Table | str]:
+    """Everything that a terminal shows of a report."""
+    parts: list[Table | str] = []
+    if any(target.loads for target in report.targets):
+        parts += [speed_table(report, width=width), "", stage_table(report), ""]
+    if drafted(report):
+        parts += [draft_table(report), ""]
+    if report.guided:
+        parts += [guided_table(report, width=width), ""]
+    return [*parts, *speed_notes(report)]
 
 
 def speed_table(report: SpeedReport, *, width: int) -> Table:
@@ -52,20 +65,50 @@ def stage_table(report: SpeedReport) -> Table:
     return table(columns, rows)
 
 
+def draft_table(report: SpeedReport) -> Table:
+    """What a draft model did for each target that had one."""
+    columns = [Column("speculative decoding", figures=False), Column("of the draft's\ntokens taken, %")]
+    columns += [Column("answers\nchanged, %"), Column("speed, times\nwithout draft")]
+    rows = []
+    for target in drafted(report):
+        shares = (_two_lines(figure, _share) for figure in (target.draft_acceptance, target.answers_changed))
+        rows.append([target.name, *shares, _two_lines(target.draft_speedup, figures.ratio)])
+    return table(columns, rows)
+
+
+def drafted(report: SpeedReport) -> list[TargetSpeed]:
+    """The targets that had a draft model."""
+    return [target for target in report.targets if target.draft_acceptance != NO_DRAFT]
+
+
+def guided_table(report: SpeedReport, *, width: int) -> Table:
+    """Guided against free decoding: what it repairs, and what it costs."""
+    wide = width >= WIDE
+    columns = [Column("target and slice", figures=False), *([Column("items")] if wide else [])]
+    columns += [Column("valid, %\nfree"), Column("valid, %\nguided"), Column("right,\npoints")]
+    columns += [Column("repaired,\nbroken"), Column("seconds,\nratio"), Column("tokens,\nratio")]
+    columns += [Column("seconds a\ntoken, ratio")] if wide else []
+    rows = []
+    for row in report.guided:
+        cells = [f"{row.target}, {row.slice}", *([f"{row.n_items}"] if wide else [])]
+        cells += [_two_lines(figure, _share) for figure in (row.valid_free, row.valid_guided)]
+        cells += [_two_lines(row.score_difference, figures.points), f"{row.repaired}, {row.broken}"]
+        ratios = [row.time_ratio, row.token_ratio, *([row.token_time_ratio] if wide else [])]
+        rows.append([*cells, *(_two_lines(figure, figures.ratio) for figure in ratios)])
+    return table(columns, rows)
+
+
 def speed_notes(report: SpeedReport) -> list[str]:
     """What the figures rest on, and why some are missing, each reason once."""
-    lines = [
-        f"Prompts of about {report.prompt_tokens} and answers of {report.answer_tokens} tokens on average, the same "
-        f"for every target (seed {report.seed}, sha256 {report.prompts_digest[:12]}). At a rate, time counts from "
-        "when a request was due."
-    ]
+    lines = []
+    if any(target.loads for target in report.targets):
+        lines.append(
+            f"Prompts of about {report.prompt_tokens} and answers of {report.answer_tokens} tokens on average, the "
+            f"same for every target; Poisson arrivals at the same times (seed {report.seed}, sha256 "
+            f"{report.prompts_digest[:12]}). At a rate, time counts from when a request was due."
+        )
     for target in report.targets:
         lines.append(f"{target.name}: {target.engine} {target.version}".rstrip() + f"; {_memory(target)}.")
-        if not isinstance(target.draft_acceptance, NotMeasured):
-            lines.append(
-                f"{target.name}: {_share(target.draft_acceptance)} of the draft's tokens taken; "
-                f"answers changed: {_share(target.answers_changed)}."
-            )
         if target.stopped:
             lines.append(f"{target.name}: stopped, because {target.stopped}.")
     for name, load in _loads(report):
@@ -78,7 +121,30 @@ def speed_notes(report: SpeedReport) -> list[str]:
                 f"{name}, {load.load.name}: requests were sent up to {load.client_late_s:.2f} s late: "
                 "this machine is too busy to measure this rate."
             )
-    return [*lines, *_reasons(report)]
+    return [*lines, *_beside(report), *_reasons(report)]
+
+
+def _beside(report: SpeedReport) -> Iterator[str]:
+    """What is to be known of drafts and of guiding, and what was left out."""
+    if drafted(report):
+        yield (
+            "A draft's tokens are verified several at a time, in another order of arithmetic than one by one: at "
+            "temperature 0 an answer changes where two tokens are nearly as likely."
+        )
+    if report.guided:
+        yield (
+            f"Guided less free decoding at temperature 0, the same items (seed {report.seed}); right: valid, with the "
+            "right values. Seconds are of whole answers, the compiling of the schema included."
+        )
+    for row in report.guided:
+        where = f"{row.target}, {row.slice}"
+        if row.cut_free or row.cut_guided:
+            yield f"{where}: cut at their limit of tokens: {row.cut_free} free and {row.cut_guided} guided answers."
+        if row.failed:
+            why = "; ".join(f"{n} x {reason}" for reason, n in row.failures.items())
+            yield f"{where}: {row.failed} items were not answered both ways: {why}"
+    for what, how in report.how.items():
+        yield f"{what}: {how}"
 
 
 def _reasons(report: SpeedReport) -> list[str]:
@@ -127,8 +193,14 @@ def _plain(figure: Estimate | NotMeasured | None, scale: float) -> str:
     return "-" if figure is None or isinstance(figure, NotMeasured) else figures.number(scale * figure.value)
 
 
-def _share(figure: Estimate | NotMeasured) -> str:
-    return figures.not_measured(figure) if isinstance(figure, NotMeasured) else " ".join(figures.percent(figure))
+def _two_lines(figure: Estimate | NotMeasured, write: Callable[[Estimate], tuple[str, str]]) -> str:
+    """`52.0` over `[31.3, 72.2]`."""
+    return "-" if isinstance(figure, NotMeasured) else "\n".join(write(figure)).rstrip()
+
+
+def _share(figure: Estimate) -> tuple[str, str]:
+    value, interval = figures.percent(figure)
+    return value.removesuffix(" %"), interval
 
 
 def _memory(target: TargetSpeed) -> str:
