@@ -108,7 +108,8 @@ def test_an_evaluation_ends_with_the_code_of_its_decision(bitproof: Run, api: An
     api.outcome = outcome
     done = bitproof(
         "evaluate", "ladder", "--engine", "llamacpp", "--require", "json>=-5pp", "--slice", "json", "--seed", "3",
-        "--time", "60", "--write", "junit", "--write", "markdown", "--write", "model-card", "--no-noise-floor",
+        "--time", "60", "--write", "junit", "--write", "markdown", "--write", "model-card", "--write", "html",
+        "--no-noise-floor",
     )  # fmt: skip
     assert done.code == code, done.err
     asked = api.made["evaluate"]
@@ -120,7 +121,9 @@ def test_an_evaluation_ends_with_the_code_of_its_decision(bitproof: Run, api: An
         "evaluation.json", "evaluation.md", "junit.xml", "report.html", "w8a16.md",
     ]  # fmt: skip
     assert "JSON to a schema" in done.out
-    assert ("no variant is proven good enough" in done.err) is (code != 0)
+    assert done.out.count("In words.") == 1
+    assert "In words." not in done.err
+    assert ("bitproof: no variant is proven good enough" in done.err) is (code != 0)
 
 
 @pytest.mark.parametrize("given", [("--require", "json>=5pp"), ("--profile", "huge"), ("--items", "nowhere.jsonl")])

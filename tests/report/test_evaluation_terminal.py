@@ -6,7 +6,10 @@ import pytest
 from rich.console import Console
 
 from bitproof.evaluate.results import Evaluation
+from bitproof.report.evaluation_html import render
+from bitproof.report.evaluation_markdown import markdown
 from bitproof.report.evaluation_terminal import evaluation_parts, folded
+from bitproof.report.model_card import model_card
 from bitproof.types import Estimate
 
 MakeEvaluation = Callable[..., Evaluation]
@@ -79,3 +82,14 @@ def test_edge_cases_are_tables(edge_cases: dict[str, Evaluation]):
 )
 def test_names_fold_after_their_punctuation(name: str, width: int, text: str):
     assert folded(name, width) == text
+
+
+@pytest.mark.parametrize(("slices", "shown"), [(("json", "facts"), True), (("json", "code"), False)])
+def test_divergence_is_explained_where_it_is_shown(make_evaluation: MakeEvaluation, slices: Any, shown: bool):
+    made = make_evaluation(slices=slices, decided=False)
+    text = "\n".join(printed(made, 160))
+    assert ("KL: not measurable by outcome" in text) is shown
+    page = render(made, ladder=None, version="0.2.0")
+    assert ('<span class="box kl">' in page) is shown
+    for written in (markdown(made, version="0.2.0"), model_card(made, made.variants[0].name, version="0.2.0")):
+        assert ("KL: divergence in nats per token" in written) is shown

@@ -1,9 +1,14 @@
 import re
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 
+import pytest
+
+from bitproof.errors import UsageError
 from bitproof.evaluate.results import Evaluation
-from bitproof.report.notebook import html, load_ipython_extension
+from bitproof.report.json_ import to_json
+from bitproof.report.notebook import html, load_ipython_extension, show
 
 MakeEvaluation = Callable[..., Evaluation]
 
@@ -32,3 +37,18 @@ def test_the_extension_registers_evaluations():
     formatter = SimpleNamespace(for_type=registered.__setitem__)
     load_ipython_extension(SimpleNamespace(display_formatter=SimpleNamespace(formatters={"text/html": formatter})))
     assert registered == {Evaluation: html}
+
+
+def test_an_evaluation_or_a_folder_shows_itself(make_evaluation: MakeEvaluation, tmp_path: Path):
+    made = make_evaluation()
+    (tmp_path / "evaluation.json").write_text(to_json(made))
+    assert show(made)._repr_html_() == show(tmp_path)._repr_html_() == show(str(tmp_path))._repr_html_() == html(made)
+    assert repr(show(made)) == "Recommended: w6a16-scaled-g64"
+    with pytest.raises(UsageError, match=r"nowhere/evaluation\.json: there is no such file"):
+        show(tmp_path / "nowhere")
+
+
+def test_divergence_is_explained_where_it_is_shown(make_evaluation: MakeEvaluation):
+    explained = "KL: not measurable by outcome"
+    assert explained in html(make_evaluation())  # facts is at the floor
+    assert explained not in html(make_evaluation(slices=("json", "code")))

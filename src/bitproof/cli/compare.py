@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from bitproof.cli.evaluate import PROFILES
+from bitproof.cli.evaluation import check_forms, end, show_evaluation, write_evaluation, write_option
 from bitproof.cli.options import format_option, model_option, seed_option
 from bitproof.cli.progress import progress
 
@@ -23,6 +24,7 @@ from bitproof.cli.progress import progress
 @click.option("--out", default="comparison", show_default=True, help="Folder for the answers and report.html.")
 @click.option("--time", "time_s", type=click.FloatRange(min=1), metavar="SECONDS", help="Most seconds for each.")
 @click.option("--max-tokens", type=click.IntRange(min=1), help="Most tokens for each, prompts and answers.")
+@write_option
 @seed_option
 @format_option
 def compare(
@@ -36,6 +38,7 @@ def compare(
     out: str,
     time_s: float | None,
     max_tokens: int | None,
+    write: tuple[str, ...],
     seed: int,
     output_format: str,
 ) -> None:
@@ -44,7 +47,6 @@ def compare(
     Each is an artifact's folder (emulated), the model itself, a GGUF file, llamacpp:PATH, vllm:PATH, or a URL such as
     https://host/v1#model. FIRST is what SECOND is measured against. Exit codes as those of `bitproof evaluate`.
     """
-    from bitproof.cli.evaluation import end, show_evaluation, write_evaluation
     from bitproof.cli.main import this_command
     from bitproof.evaluate.evaluate import evaluate
     from bitproof.evaluate.plan import Plan
@@ -54,6 +56,7 @@ def compare(
     from bitproof.evaluate.targets import PairHost
     from bitproof.models import load
 
+    check_forms(write)
     requirements = tuple(parse_requirement(text) for text in require)
     plan = Plan(profile=KNOWN[profile], requirements=requirements, slices=slices, seed=seed)
     place = PairHost(load(model), first, second, key_env=key_env)
@@ -62,5 +65,5 @@ def compare(
         result = evaluate(place, plan, out=Path(out), budget=budget, progress=report)
     result = replace(result, command=this_command())
     show_evaluation(result, output_format)
-    write_evaluation(result, Path(out))
+    write_evaluation(result, Path(out), also=write)
     end(result)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bitproof.cli.evaluation import check_forms, end, show_evaluation, write_evaluation, write_option
 from bitproof.cli.options import format_option, model_option, seed_option, trust_option
 from bitproof.cli.progress import progress
 
@@ -48,12 +49,7 @@ USES = ("chat", "extraction", "code", "long-context", "agents", "high-stakes")
 @click.option("--time", "time_s", type=click.FloatRange(min=1), metavar="SECONDS", help="Most seconds for one variant.")
 @click.option("--max-tokens", type=click.IntRange(min=1), help="Most tokens for one variant, prompts and answers.")
 @click.option("--noise-floor/--no-noise-floor", default=True, help="Ask the reference again, otherwise computed.")
-@click.option(
-    "--write",
-    type=click.Choice(["markdown", "junit", "model-card"]),
-    multiple=True,
-    help="Write this form beside report.html and evaluation.json, too; may be repeated.",
-)
+@write_option
 @seed_option
 @trust_option
 @format_option
@@ -82,7 +78,6 @@ def evaluate(
     lose too much; 11: the items could not decide.
     """
     from bitproof.cli.artifacts import read_artifacts
-    from bitproof.cli.evaluation import end, show_evaluation, write_evaluation
     from bitproof.cli.ladder import caveats_of
     from bitproof.cli.main import this_command
     from bitproof.evaluate.evaluate import evaluate as run
@@ -95,6 +90,7 @@ def evaluate(
     from bitproof.evaluate.suite.build import PROFILES as KNOWN
     from bitproof.models import load
 
+    check_forms(write)
     plan = Plan(
         profile=KNOWN[profile],
         requirements=tuple(parse_requirement(text) for text in require or REQUIREMENTS.get(use or "", ())),

@@ -1,19 +1,43 @@
-"""An evaluation, shown and written: what `bitproof evaluate` and `bitproof demo` have in common."""
+"""An evaluation, shown and written: what `bitproof evaluate`, `compare`, `demo` and `report` have in common."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
+
 from bitproof import __version__
 from bitproof.cli.output import console, say, show
-from bitproof.errors import GateFailed, InconclusiveError
+from bitproof.errors import GateFailed, InconclusiveError, MissingPartError
 
 if TYPE_CHECKING:
     from bitproof.evaluate.results import Evaluation
+    from bitproof.report.forms import Finished
     from bitproof.report.ladder import LadderReport
+
+FORMS = ("html", "markdown", "junit", "model-card", "json", "lm-eval", "inspect", "parquet")
+NEEDS = {"inspect": "inspect_ai", "parquet": "pyarrow"}  # form -> the module it needs, an extra of the form's name
+
+write_option = click.option(
+    "--write",
+    type=click.Choice(FORMS),
+    multiple=True,
+    help="Write this form of the report, too; may be repeated. A run itself writes html and json.",
+)
+
+
+def check_forms(forms: Sequence[str]) -> None:
+    """Raise MissingPartError where a form cannot be written: before a run, not at its end."""
+    for form, module in NEEDS.items():
+        if form in forms and find_spec(module) is None:
+            raise MissingPartError(
+                f"--write {form} needs {module}, which is not installed",
+                remedy=f"Install it: pip install 'bitproof[{form}]'",
+            )
 
 
 def show_evaluation(evaluation: Evaluation, output_format: str, ladder: LadderReport | None = None) -> None:
@@ -28,37 +52,21 @@ def show_evaluation(evaluation: Evaluation, output_format: str, ladder: LadderRe
 def write_evaluation(
     evaluation: Evaluation, folder: Path, ladder: LadderReport | None = None, *, also: Sequence[str] = ()
 ) -> None:
-    """Write the page and the data of an evaluation into `folder`, and in `also`: markdown, junit, model-card."""
-    from bitproof.report.evaluation_html import render
-    from bitproof.report.json_ import to_json
+    """Write the page and the data of an evaluation into `folder`, which holds its answers, and the forms in `also`."""
+    from bitproof.report.forms import Finished
 
-    folder.mkdir(parents=True, exist_ok=True)
-    _write(folder / "evaluation.json", to_json(evaluation))
-    _write(folder / "report.html", render(evaluation, ladder=ladder, version=__version__))
-    if "markdown" in also:
-        from bitproof.report.evaluation_markdown import markdown
-
-        _write(folder / "evaluation.md", markdown(evaluation, version=__version__))
-    if "junit" in also:
-        from bitproof.report.junit import junit
-
-        _write(folder / "junit.xml", junit(evaluation))
-    if "model-card" in also:
-        from bitproof.report.model_card import model_card
-
-        for variant in evaluation.variants:
-            _write(folder / f"{variant.name}.md", model_card(evaluation, variant.name, version=__version__))
-    say(f"Report: {folder / 'report.html'}")
+    run = Finished(evaluation=evaluation, ladder=ladder, folder=folder, when=datetime.now(UTC))
+    write_forms(run, folder, tuple(dict.fromkeys(("json", "html", *also))))
 
 
-def _write(path: Path, text: str) -> None:
-    """Aside first, and then renamed."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        aside.write_text(text, encoding="utf-8")
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
+def write_forms(run: Finished, out: Path, forms: Sequence[str]) -> None:
+    """Write forms of a report into a folder, and say where each is."""
+    from bitproof.report.forms import write_form
+
+    for form in forms:
+        files = write_form(form, run, out, version=__version__)
+        place = files[0] if len(files) == 1 else f"{len(files)} files in {out}"
+        say(f"{'Report' if form == 'html' else form}: {place}")
 
 
 def end(evaluation: Evaluation) -> None:
@@ -67,5 +75,5 @@ def end(evaluation: Evaluation) -> None:
     if decision is None or decision.chosen is not None:
         return
     if decision.outcome == "fail":
-        raise GateFailed("no variant is proven good enough", remedy=decision.words)
-    raise InconclusiveError("no variant is proven good enough, and none is shown not to be", remedy=decision.words)
+        raise GateFailed("no variant is proven good enough")
+    raise InconclusiveError("no variant is proven good enough, and none is shown not to be")

@@ -27,6 +27,7 @@ COMMANDS = (
     "measure",
     "evaluate",
     "compare",
+    "report",
     "check",
     "bench",
     "cost",

@@ -6,7 +6,7 @@ Terminal, page and markdown all show these, so that they cannot disagree. Nothin
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,6 +23,7 @@ __all__ = [
     "Row",
     "Verdict",
     "cliff_name",
+    "diverges",
     "grid",
     "missing",
     "rung_of",
@@ -112,6 +113,11 @@ def grid(evaluation: Evaluation) -> list[Row]:
         cells = tuple(_cell(evaluation, variant, name) for variant in evaluation.variants)
         rows.append(Row(slice=name, title=title(evaluation, name), reference=_reference(evaluation, name), cells=cells))
     return rows
+
+
+def diverges(rows: Sequence[Row]) -> bool:
+    """Whether a cell shows a divergence in place of a difference, so that a legend must explain it."""
+    return any(cell.kind == "divergence" for row in rows for cell in row.cells)
 
 
 def _reference(evaluation: Evaluation, name: str) -> tuple[str, str]:

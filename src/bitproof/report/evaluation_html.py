@@ -68,6 +68,7 @@ def render(
             overview=[_overview(evaluation, row) for row in evaluation.variants],
             noise=[_overview(evaluation, row) for row in evaluation.noise],
             grid=words.grid(evaluation),
+            diverges=words.diverges(words.grid(evaluation)),
             undecidable=list(words.undecidable(evaluation)),
             undecided=words.UNDECIDED,
             steps=[100 * step for step in words.STEPS],

@@ -85,7 +85,8 @@ def cell_text(cell: Cell) -> str:
 
 
 def _notes(evaluation: Evaluation) -> Iterator[str]:
-    yield f"✓ pass, ✗ fail, ? inconclusive, – not measurable, \\~ {words.UNDECIDED}. KL: divergence in nats per token."
+    kl = " KL: divergence in nats per token." if words.diverges(words.grid(evaluation)) else ""
+    yield f"✓ pass, ✗ fail, ? inconclusive, – not measurable, \\~ {words.UNDECIDED}.{kl}"
     yield ""
     for where, why in words.undecidable(evaluation):
         yield f"{text(where)}: {text(why)}."

@@ -25,11 +25,8 @@ from bitproof.types import Estimate, NotMeasured
 __all__ = ["cliff_table", "evaluation_parts", "gate_table", "overview_table", "slice_tables"]
 
 MARKS: dict[Outcome, str] = {"pass": "pass", "fail": "FAIL", "inconclusive": "?", "not measurable": "n/m"}
-LEGEND = (
-    "Differences of scores in points, variant less reference. ~ "
-    + words.UNDECIDED
-    + ". KL: not measurable by outcome; divergence in nats per token."
-)
+LEGEND = f"Differences of scores in points, variant less reference. ~ {words.UNDECIDED}."
+DIVERGENCE = " KL: not measurable by outcome; divergence in nats per token."
 GAP = 2  # columns between two columns of a table
 
 
@@ -37,7 +34,8 @@ def evaluation_parts(evaluation: Evaluation, *, width: int) -> list[RenderableTy
     """Everything, in the order to be read; strings are lines, to be printed with markup=False."""
     parts: list[RenderableType] = [*_verdict(evaluation), ""]
     parts += _spaced(slice_tables(evaluation, width=width))
-    parts += [LEGEND, *(f"{one_line(where)}: {one_line(why)}" for where, why in words.undecidable(evaluation)), ""]
+    parts += [LEGEND + (DIVERGENCE if words.diverges(words.grid(evaluation)) else "")]
+    parts += [*(f"{one_line(where)}: {one_line(why)}" for where, why in words.undecidable(evaluation)), ""]
     if evaluation.variants:
         parts += [overview_table(evaluation, width=width), ""]
     if evaluation.recommendation:

@@ -53,8 +53,11 @@ def inspect_log(
         "eval": {
             "created": created,
             "task": evaluation.suite,
-            "task_version": evaluation.suite_digest,
-            "task_args": {"seed": evaluation.seed, "plan_digest": evaluation.plan_digest},
+            "task_args": {  # Inspect's own version of a task is a number in older releases
+                "seed": evaluation.seed,
+                "suite_digest": evaluation.suite_digest,
+                "plan_digest": evaluation.plan_digest,
+            },
             "dataset": {
                 "name": evaluation.suite,
                 "samples": len(pairs),

@@ -10,24 +10,36 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
+from bitproof.evaluate.records import Answered
 from bitproof.report.json_ import to_plain
-from bitproof.types import Item, ItemPair, Response
+from bitproof.types import Item, NotMeasured, Response
 
 __all__ = ["samples"]
 
 
-def samples(pairs: Sequence[ItemPair], side: Literal["reference", "variant"]) -> dict[str, list[str]]:
-    """Task -> its JSON lines, in the order given, of what one side of the comparison answered."""
+def samples(found: Sequence[Answered], reference: Sequence[Answered]) -> dict[str, list[str]]:
+    """Task -> its JSON lines, of what one subject answered; what could not be graded is left out.
+
+    A document's number is its place among the reference's, so that it is the same for every subject.
+    """
+    places: dict[str, dict[str, int]] = {}
+    for one in reference:
+        numbers = places.setdefault(_task(one.item), {})
+        numbers[one.item.id] = len(numbers)
     tasks: dict[str, list[str]] = {}
-    for pair in pairs:
-        lines = tasks.setdefault(pair.item.slices[0] if pair.item.slices else "all", [])
-        response, score = (
-            (pair.reference, pair.reference_score) if side == "reference" else (pair.variant, pair.variant_score)
-        )
-        lines.append(json.dumps(_sample(len(lines), pair.item, response, score), allow_nan=False))
+    for one in found:
+        task = _task(one.item)
+        number = places.get(task, {}).get(one.item.id)
+        if number is not None and not isinstance(one.grade.score, NotMeasured):
+            sample = _sample(number, one.item, one.response, one.grade.score)
+            tasks.setdefault(task, []).append(json.dumps(sample, allow_nan=False))
     return tasks
+
+
+def _task(item: Item) -> str:
+    return item.slices[0] if item.slices else "all"
 
 
 def _sample(number: int, item: Item, response: Response, score: float) -> dict[str, Any]:

@@ -68,11 +68,10 @@ def section(evaluation: Evaluation, variant: str, *, version: str) -> str:
         "| slice | reference | difference |",
         "| :-- | --: | --: |",
     ]
-    lines += [
-        f"| {text(line.title)} | {line.reference[0]} | {cell_text(line.cells[column])} |"
-        for line in words.grid(evaluation)
-    ]
-    lines += ["", f"\\~ {words.UNDECIDED}. KL: divergence in nats per token.", ""]
+    rows = words.grid(evaluation)
+    lines += [f"| {text(line.title)} | {line.reference[0]} | {cell_text(line.cells[column])} |" for line in rows]
+    kl = " KL: divergence in nats per token." if any(line.cells[column].kind == "divergence" for line in rows) else ""
+    lines += ["", f"\\~ {words.UNDECIDED}.{kl}", ""]
     lacking = words.missing(evaluation)
     if lacking:
         lines += ["Not measured:", "", *(f"- {text(what)}: {text(why)}" for what, why in lacking), ""]

@@ -1,23 +1,34 @@
 """An evaluation in a notebook: the verdict and the table of slices, with styles that need no page around them.
 
+::
+
+    from bitproof.report.notebook import show
+
+    show("evaluation")  # the folder of a finished run, or an `Evaluation`
+
 `%load_ext bitproof.report.notebook` shows every `Evaluation` so; the contract itself knows nothing of reports.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from bitproof.evaluate.records import read_evaluation
 from bitproof.evaluate.results import Evaluation
 from bitproof.report import evaluation as words
 from bitproof.report.page import environment
+from bitproof.report.safe import one_line
 
-__all__ = ["html", "load_ipython_extension"]
+__all__ = ["Shown", "html", "load_ipython_extension", "show"]
 
 SHADES = ("0", ".14", ".3", ".48", ".66")  # opacity of a step, over a light or a dark notebook
 
 
 def html(evaluation: Evaluation) -> str:
     """The HTML of a cell's output; all that comes from outside is escaped."""
+    grid = words.grid(evaluation)
     return (
         environment()
         .get_template("notebook.html")
@@ -25,12 +36,32 @@ def html(evaluation: Evaluation) -> str:
             evaluation=evaluation,
             verdict=words.verdict(evaluation),
             missing=words.missing(evaluation),
-            grid=words.grid(evaluation),
+            grid=grid,
+            diverges=words.diverges(grid),
             marks=words.MARKS,
             shade=_shade,
             undecided=words.UNDECIDED,
         )
     )
+
+
+@dataclass(frozen=True, repr=False)
+class Shown:
+    """An evaluation that a notebook shows as its table, and a console as its verdict."""
+
+    evaluation: Evaluation
+
+    def _repr_html_(self) -> str:
+        return html(self.evaluation)
+
+    def __repr__(self) -> str:
+        found = words.verdict(self.evaluation)
+        return f"{found.label}: {one_line(found.headline)}"
+
+
+def show(evaluation: Evaluation | Path | str) -> Shown:
+    """An evaluation, or that of a finished run by its folder; raises UsageError where none is there."""
+    return Shown(evaluation if isinstance(evaluation, Evaluation) else read_evaluation(Path(evaluation)))
 
 
 def load_ipython_extension(ipython: Any) -> None:
