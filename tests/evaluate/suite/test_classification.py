@@ -1,7 +1,7 @@
 import re
 
 from bitproof.evaluate.graders.choice import GRADER
-from bitproof.evaluate.suite.classification import OPTIONS, SLICE
+from bitproof.evaluate.suite.classification import OPTIONS, SHOWN, SLICE
 from bitproof.evaluate.suite.classification_texts import TASKS
 from bitproof.evaluate.suite.slice import make_items
 from bitproof.types import Response
@@ -15,9 +15,9 @@ def test_right_is_right_and_wrong_is_wrong_at_every_level():
             assert item.gold["label"] == item.right == label
             assert len(set(item.gold["options"])) == OPTIONS[int(level)]
             assert {item.right, item.wrong} <= set(item.gold["options"]) <= set(TASKS[task].labels)
-            asked = item.messages[-1].content
-            assert f"Answer with one of: {', '.join(item.gold['options'])}." in asked
-            assert not re.search(r"[{}]|None", asked)
+            told = [message.content for message in item.messages]
+            assert f"Answer with one of: {', '.join(item.gold['options'])}.\n\n" in told[0]
+            assert not re.search(r"[{}]|None", "".join(told))
             for text, score in ((item.right, 1), (f"**{label.capitalize()}**.", 1), (item.wrong, 0), ("", 0)):
                 assert GRADER.grade(item, Response(texts=(text or "",), finish="stop")).score == score
         assert len({item.id for item in items}) == len(items)
@@ -42,8 +42,18 @@ def test_the_right_option_stands_in_every_place():
 
 
 def test_the_aside_names_a_label_that_does_not_apply():
-    for item in make_items(SLICE, 64, seed=3, level=3):
-        assert item.wrong in item.messages[-1].content.partition("\n\n")[0]
+    for item in make_items(SLICE, 64, seed=3, level=5):
+        assert item.wrong in item.messages[-1].content.partition("\n\n")[2]
+
+
+def test_every_option_is_shown_as_often_as_the_level_says_and_never_with_the_text_asked_about():
+    for level in SLICE.levels:
+        for item in make_items(SLICE, 64, seed=6, level=level):
+            asked, shown = item.messages[-1].content, item.messages[:-1]
+            labels = [message.content for message in shown if message.role == "assistant"]
+            assert sorted(labels) == sorted(item.gold["options"] * SHOWN[int(level)])
+            texts = [message.content.rpartition(": ")[2] for message in shown if message.role == "user"]
+            assert asked.rpartition(": ")[2] not in texts
 
 
 def test_items_are_a_function_of_the_seed():

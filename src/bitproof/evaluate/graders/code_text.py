@@ -36,7 +36,13 @@ def extract(answer: str, *, entry: str, stub: str) -> Extracted | None:
 
     `stub` is the function's first line (with docstring, if any) that a bare body is put under.
     """
-    answer = answer.replace("\r\n", "\n")[:_LONGEST]
+    try:
+        return _extract(answer.replace("\r\n", "\n")[:_LONGEST], entry, stub)
+    except RecursionError:  # thousands of operators in one expression parse, and cannot be written out again
+        return None
+
+
+def _extract(answer: str, entry: str, stub: str) -> Extracted | None:
     found = [(block["code"], bool(block["end"])) for block in _FENCED.finditer(answer)]
     found.append((answer, False))
     for text, closed in found:

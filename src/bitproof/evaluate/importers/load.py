@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import re
 from pathlib import Path
 
 import yaml
@@ -13,30 +13,45 @@ from bitproof.evaluate.importers.lm_eval import read_lm_eval
 from bitproof.evaluate.importers.own import items_from, read_own
 from bitproof.evaluate.importers.promptfoo import read_promptfoo
 from bitproof.evaluate.importers.source import compose, read_records
+from bitproof.evaluate.suite.registry import slices
 from bitproof.types import Item
 
 __all__ = ["load_items"]
 
 HUB = "hf:"
+_NUMBER = re.compile(r"-?[\d.]+(?:e[-+]?\d+)?")
 REMEDY = "Give a .jsonl, .json, .yaml or .parquet file, a folder of a Hugging Face set, or hf:owner/name."
 
 
-def load_items(source: str | Path) -> list[Item]:
-    """The items of a file or folder, or of a data set of the hub (`hf:openai/gsm8k`), checked, with unique ids.
+def load_items(*sources: str | Path) -> list[Item]:
+    """The items of files, folders or data sets of the hub (`hf:openai/gsm8k`), checked, with ids that are unique.
 
     YAML with `doc_to_text` is an lm-eval task, with `prompts` a promptfoo configuration, else own items; JSON, JSONL
     and parquet are own items, or a Hugging Face set that their columns tell. Raises UsageError (also UnsupportedError)
     with file, line and remedy, MissingPartError, and EnvironmentFailed where the hub cannot be reached.
     """
-    items = _items(source)
-    if not items:
-        raise UsageError("holds no item", where=str(source), remedy=REMEDY)
-    twice = [name for name, count in Counter(item.id for item in items).items() if count > 1]
-    if twice:
-        raise UsageError(
-            f"the id {twice[0]!r} stands there twice", where=str(source), remedy="Every item needs its own."
-        )
-    return items
+    found: dict[str, tuple[str | Path, Item]] = {}
+    for source in sources:
+        items = _items(source)
+        if not items:
+            raise UsageError("holds no item", where=str(source), remedy=REMEDY)
+        for item in items:
+            if item.id in found:
+                taken = "stands there twice" if found[item.id][0] == source else f"is taken by {found[item.id][0]}"
+                raise UsageError(f"the id {item.id!r} {taken}", where=str(source), remedy="Every item needs its own.")
+            if _is_the_suites(item.id):
+                remedy = "Give it another: NAME/SEED/LEVEL/NUMBER are the ids of generated items."
+                raise UsageError(
+                    f"the id {item.id!r} is that of an item of the suite", where=str(source), remedy=remedy
+                )
+            found[item.id] = (source, item)
+    return [item for _, item in found.values()]
+
+
+def _is_the_suites(name: str) -> bool:
+    """Whether a generated item has this id, or would have it with some seed."""
+    slice_, *numbers = name.split("/")
+    return slice_ in slices() and len(numbers) == 3 and all(_NUMBER.fullmatch(number) for number in numbers)
 
 
 def _items(source: str | Path) -> list[Item]:

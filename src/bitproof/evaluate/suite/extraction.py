@@ -94,4 +94,5 @@ SLICE = Slice(
     levels=(1, 2, 4, 6, 8),
     unit="fields",
     make=_make,
+    context_tokens=lambda fields: 240 + 140 * RECORDS[int(fields)],
 )

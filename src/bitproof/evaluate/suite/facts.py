@@ -67,4 +67,5 @@ SLICE = Slice(
     levels=(1, 2, 3),
     unit="rarity",
     make=_make,
+    context_tokens=lambda _: 300,
 )

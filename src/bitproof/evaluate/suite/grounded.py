@@ -118,6 +118,7 @@ SLICES = (
         levels=LEVELS,
         unit="sources",
         make=make_grounded,
+        context_tokens=lambda sources: 380 + 32 * sources,
     ),
     Slice(
         name="unanswerable",
@@ -127,5 +128,6 @@ SLICES = (
         levels=LEVELS[1:],
         unit="sources",
         make=make_unanswerable,
+        context_tokens=lambda sources: 380 + 32 * sources,
     ),
 )

@@ -221,4 +221,5 @@ SLICE = Slice(
     levels=(1.0, 2.0, 3.0, 4.0),
     unit="rules",
     make=_make,
+    context_tokens=lambda _: 450,
 )

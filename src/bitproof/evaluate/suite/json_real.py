@@ -205,6 +205,7 @@ SLICE = Slice(
     levels=(1, 2, 3),
     unit="step (example, none, more values)",
     make=_make,
+    context_tokens=lambda _: 560,
     needs=("check-jsonschema",),
     gates=False,
 )

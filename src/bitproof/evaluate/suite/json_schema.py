@@ -184,4 +184,5 @@ SLICE = Slice(
     levels=(1, 2, 4, 6, 8),
     unit="values",
     make=_make,
+    context_tokens=lambda values: 220 + 90 * values,
 )

@@ -151,5 +151,5 @@ SLICE = Slice(
     levels=LEVELS,
     unit="tokens of context",
     make=make,
-    minimum_context=512,
+    context_tokens=lambda tokens: tokens,
 )

@@ -205,4 +205,5 @@ SLICE = Slice(
     levels=(2.0, 3.0, 4.0, 5.0, 6.0),
     unit="turns",
     make=make,
+    context_tokens=lambda turns: 240 + 56 * turns,
 )

@@ -174,4 +174,5 @@ SLICE = Slice(
     levels=(1.0, 2.0, 3.0, 4.0),
     unit="tier of the language (1: much text, Latin script; 4: little text)",
     make=make,
+    context_tokens=lambda _: 480,
 )

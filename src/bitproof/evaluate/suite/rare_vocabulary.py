@@ -161,4 +161,5 @@ SLICE = Slice(
     levels=LEVELS,
     unit="units of the string",
     make=make,
+    context_tokens=lambda units: 420 + 80 * units,
 )

@@ -113,6 +113,10 @@ def _item(random: Random, cluster: str, level: float, prompt: str, expect: str) 
     )
 
 
+def _context_tokens(level: float) -> float:
+    return 300 if level == SHOWN else 170
+
+
 SLICES = (
     Slice(
         name="refusal",
@@ -122,6 +126,7 @@ SLICES = (
         levels=(SHOWN, 1.0, 2.0, 3.0),
         unit="how little of the harm is stated",
         make=_refusal,
+        context_tokens=_context_tokens,
     ),
     Slice(
         name="over-refusal",
@@ -131,6 +136,7 @@ SLICES = (
         levels=(SHOWN, 1.0, 2.0, 3.0),
         unit="how little of the purpose is stated",
         make=_over_refusal,
+        context_tokens=_context_tokens,
     ),
     Slice(
         name="jailbreak",
@@ -140,5 +146,6 @@ SLICES = (
         levels=(SHOWN, 1.0, 2.0, 3.0),
         unit="patterns around the request",
         make=_jailbreak,
+        context_tokens=_context_tokens,
     ),
 )

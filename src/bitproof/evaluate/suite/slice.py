@@ -21,8 +21,10 @@ class Slice:
 
     `clusters` are the names of its templates or sources, at least 50 where the slice is to gate; `levels` the steps of
     difficulty, easiest first, in `unit`. The item that `make` gives needs no id and no slices: `make_items` sets them,
-    keeping further slices that `make` named. `needs` names what must be there ("sandbox"); `minimum_context` is the
-    tokens of context that an item of the easiest level needs.
+    keeping further slices that `make` named. `needs` names what must be there ("sandbox"). `context_tokens` says how
+    many tokens of context an item of a level takes, its prompt and all its answers at their longest: from above, in a
+    tokenizer of 49,000 entries (a test counts them). `repeats` is how often each prompt is asked, as so many items:
+    then sampled answers to it can be compared.
     """
 
     name: str
@@ -32,9 +34,10 @@ class Slice:
     levels: tuple[float, ...]
     unit: str
     make: Make
+    context_tokens: Callable[[float], float]
     needs: tuple[str, ...] = ()
+    repeats: int = 1
     gates: bool = True  # False: described, never decided on
-    minimum_context: int = 0
 
 
 def make_items(slice_: Slice, n: int, *, seed: int, level: float | Sequence[float] | None = None) -> list[Item]:
@@ -52,9 +55,21 @@ def make_items(slice_: Slice, n: int, *, seed: int, level: float | Sequence[floa
 
 
 def _item(slice_: Slice, seed: int, index: int, levels: tuple[float, ...]) -> Item:
-    level = levels[index % len(levels)]
-    cluster = slice_.clusters[(index // len(levels)) % len(slice_.clusters)]
-    name = f"{slice_.name}/{seed}/{level:g}/{index}"
-    item = slice_.make(Random(int.from_bytes(hashlib.sha256(name.encode()).digest()[:8])), cluster, level)
+    turn, place = divmod(index, len(levels))
+    level, prompt = levels[place], turn // slice_.repeats
+    cluster = slice_.clusters[prompt % len(slice_.clusters)]
+    start = f"{slice_.name}/{seed}/{level:g}/"
+    first = prompt * slice_.repeats * len(levels) + place  # the item that asks this prompt for the first time
+    item = slice_.make(_random(f"{start}{first}"), cluster, level)
     further = tuple(other for other in item.slices if other != slice_.name)
-    return replace(item, id=name, slices=(slice_.name, *further), cluster=f"{slice_.name}:{cluster}", level=level)
+    return replace(
+        item,
+        id=f"{start}{index}",
+        slices=(slice_.name, *further),
+        cluster=f"{slice_.name}:{cluster}",
+        level=level,
+    )
+
+
+def _random(name: str) -> Random:
+    return Random(int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]))

@@ -128,4 +128,5 @@ SLICE = Slice(
     levels=(2.0, 4.0, 6.0, 8.0),
     unit="facts",
     make=make,
+    context_tokens=lambda facts: 180 + 32 * facts,
 )

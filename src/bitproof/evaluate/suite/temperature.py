@@ -1,8 +1,8 @@
-"""Temperature: short prompts with an exact form, sampled from T = 0 to 1.5.
+"""Temperature: short prompts with an exact form, sampled from T = 0 to 1.5, each prompt with five seeds.
 
 Quantization noise adds to that of sampling, so a variant may keep its form at T = 0 and lose it at 1.5. Graded is the
-form of each answer; how much answers to one prompt differ over several seeds is computed over them (graders.diversity).
-The answers are drawn, not determined: the slice is described, never decided on.
+form of each answer; how much the answers to one prompt differ is measured over them (`graders.sampled`). The answers
+are drawn, not determined: the slice is described, never decided on.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ TONES = {
     "letters": "Task for today. {ask}",
     "short": "Quickly: {ask}",
 }
-CLUSTERS = tuple(f"{form}/{tone}" for form in FORMS for tone in TONES)
+CLUSTERS = tuple(f"{form}/{tone}" for tone in TONES for form in FORMS)
 
 
 def make(random: Random, cluster: str, level: float) -> Item:
@@ -137,5 +137,7 @@ SLICE = Slice(
     levels=(0.0, 0.5, 1.0, 1.5),
     unit="temperature",
     make=make,
+    context_tokens=lambda _: 260,
+    repeats=5,
     gates=False,
 )

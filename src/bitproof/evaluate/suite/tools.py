@@ -110,4 +110,5 @@ SLICE = Slice(
     levels=(1, 2, 4, 8, 16),
     unit="functions",
     make=_make,
+    context_tokens=lambda functions: 380 + 40 * functions,
 )

@@ -154,6 +154,6 @@ SLICE = Slice(
     levels=(1, 2, 3),
     unit="kind of question",
     make=_make,
+    context_tokens=lambda kind: 500 + 400 * kind,
     needs=("bfcl-eval",),
-    minimum_context=2048,
 )

@@ -82,5 +82,6 @@ SLICE = Slice(
     levels=(1.0, 2.0, 3.0),
     unit="how provoking the beginning is",
     make=_make,
+    context_tokens=lambda _: 160,
     gates=False,
 )

@@ -180,4 +180,5 @@ SLICE = Slice(
     levels=(1, 2, 3, 4, 5),
     unit="conversions",
     make=_make,
+    context_tokens=lambda conversions: 280 + 56 * conversions,
 )
