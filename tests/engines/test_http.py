@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 from bitproof.engines.generation import Completion, Request
-from bitproof.engines.http import HttpGenerator, choose_model
+from bitproof.engines.http import HttpGenerator
+from bitproof.engines.http_address import choose_model
 from bitproof.engines.http_client import Patience
 from bitproof.engines.mock_answers import TinyModel, canned, echo
 from bitproof.engines.mock_faults import Faults

@@ -113,7 +113,7 @@ def test_the_embedded_model_as_it_is(tmp_path: Path) -> None:
         assert scorer.score([[1, 4093, 198, 2683]])[0].shape == (3,)
         with pytest.raises(UsageError, match="Give 2 to 64 tokens"):
             scorer.score([list(range(65))])
-        with pytest.raises(EnvironmentFailed, match="999999"):
+        with pytest.raises(UsageError, match="999999"):
             scorer.score([[1, 999_999, 5]])
     assert report.quantized == description.asked == 210
 

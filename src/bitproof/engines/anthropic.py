@@ -10,8 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from bitproof.engines.generation import Abilities, Ability, Completion, Finish, OnCompletion, Request
-from bitproof.engines.http import choose_model
-from bitproof.engines.http_address import key_from_environment
+from bitproof.engines.http_address import choose_model, key_from_environment
 from bitproof.engines.http_client import Client, Patience
 from bitproof.engines.http_failures import Failure, words_of
 from bitproof.engines.http_wire import numbered_calls, tool_call

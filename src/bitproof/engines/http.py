@@ -6,7 +6,6 @@ out, given tokens scored). Of anything else nothing is believed: `probe.py` find
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import fields, replace
 from types import TracebackType
@@ -15,15 +14,16 @@ from typing import Any, Literal, Self
 import httpx2
 
 from bitproof.engines.generation import Abilities, Ability, Completion, OnCompletion, Request
-from bitproof.engines.http_address import key_from_environment
+from bitproof.engines.http_address import choose_model, key_from_environment
 from bitproof.engines.http_client import Client, Patience
 from bitproof.engines.http_failures import Failure
 from bitproof.engines.http_scoring import RawReader, scorer_of
 from bitproof.engines.http_wire import Dialect, OpenAIReader, body_of
+from bitproof.engines.llamacpp_forcing import Forcing
 from bitproof.engines.protocol import Logprobs, Tokens, check_tokens
 from bitproof.errors import EnvironmentFailed, UnsupportedError, UsageError
 
-__all__ = ["HttpGenerator", "choose_model"]
+__all__ = ["HttpGenerator"]
 
 YES = Ability(True)
 OURS = Abilities(**{field.name: YES for field in fields(Abilities)})
@@ -74,7 +74,7 @@ class HttpGenerator:
         self.model, self.abilities, self.stream = model or "", DIALECT_ABILITIES[dialect or "openai"], stream
         self.score_answers, self.version = False, ""
         self._dialect, self._api, self._ready = dialect, api, False
-        self._limit, self._native = "max_tokens", self._root("/completion")
+        self._limit, self._native, self._forcing = "max_tokens", self._root("/completion"), Forcing()
 
     def __repr__(self) -> str:
         return f"HttpGenerator({self.client.where!r}, model={self.model!r})"
@@ -102,7 +102,10 @@ class HttpGenerator:
         A draft is scored after the answer, where the server can score.
         """
         self._get_ready()
-        self.client.run(self.client.answer(requests, self._attempt, on_completion))
+        try:
+            self.client.run(self.client.answer(requests, self._attempt, on_completion))
+        finally:
+            self._note_forcing()
 
     def score(self, token_sequences: Tokens, *, first: Sequence[int] | None = None) -> list[Logprobs]:
         """Logprobs in nats of given tokens, see `http_scoring`.
@@ -132,6 +135,7 @@ class HttpGenerator:
 
         requests = [Request(key=str(n), prompt_ids=tuple(map(int, ids))) for n, ids in enumerate(token_sequences)]
         self.client.run(self.client.answer(requests, attempt, keep))
+        self._note_forcing()
         return [scores[request.key] for request in requests]
 
     def exchange(self, path: str, body: dict[str, Any]) -> Any:
@@ -149,11 +153,31 @@ class HttpGenerator:
 
     def speak(self, dialect: Dialect) -> None:
         """Ask in this dialect from now on, and take for granted what it can do."""
-        self._dialect, self.abilities = dialect, DIALECT_ABILITIES[dialect]
-        self._score = scorer_of(dialect, self.client, self.model, self._native)
+        self.abilities = DIALECT_ABILITIES[dialect]
+        self._take_dialect(dialect)
+
+    def _take_dialect(self, dialect: Dialect) -> None:
+        self._dialect = dialect
+        self._score = scorer_of(dialect, self.client, self.model, self._native, self._forcing)
+        # llama.cpp's server closes after every stream and does not say so: the next request would meet its end
+        self.client.close_after_streams = dialect == "llamacpp"
 
     async def _attempt(self, request: Request) -> Completion:
         by_ids = self._by_ids(request)
+        scored = by_ids and bool(request.draft_ids or self.score_answers) and bool(self.abilities.score)
+        listed = request
+        if scored and self.dialect == "llamacpp" and self.abilities.logprobs and not request.top_logprobs:
+            listed = replace(request, top_logprobs=1)  # what it decodes as the draft goes need not be forced
+        completion = await self._answer(listed, by_ids)
+        if scored and (draft := request.draft_ids or completion.token_ids):
+            prompt = request.prompt_ids or ()
+            forced = await self._score((*prompt, *draft), len(prompt), completion.logprobs or ())
+            completion = replace(
+                completion, forced=forced, logprobs=completion.logprobs if request.top_logprobs else None
+            )
+        return completion
+
+    async def _answer(self, request: Request, by_ids: bool) -> Completion:
         limit = self._limit
         body = body_of(request, self.dialect, by_ids=by_ids, stream=self.stream, limit=limit)
         url = self.client.at("/completions" if by_ids else "/chat/completions")
@@ -162,17 +186,18 @@ class HttpGenerator:
         else:
             body["model"] = self.model
         try:
-            completion = await self.client.ask(url, body, OpenAIReader(request), stream=self.stream)
+            return await self.client.ask(url, body, OpenAIReader(request), stream=self.stream)
         except Failure as failure:
             if limit != "max_tokens" or "max_completion_tokens" not in failure.why:
                 raise
             self._limit = "max_completion_tokens"  # OpenAI's newer models take no other, and say so
-            return await self._attempt(request)
-        draft = request.draft_ids or (completion.token_ids if self.score_answers else ())
-        if by_ids and draft and self.abilities.score:
-            prompt = request.prompt_ids or ()
-            completion = replace(completion, forced=await self._score((*prompt, *draft), len(prompt)))
-        return completion
+            return await self._answer(request, by_ids)
+
+    def _note_forcing(self) -> None:
+        """Say in `abilities` that given tokens cost a request each, where they do."""
+        if self._forcing.finding:
+            score = replace(self.abilities.score, finding=f"a request a token: {self._forcing.finding}")
+            self.abilities = replace(self.abilities, score=score)
 
     def _by_ids(self, request: Request) -> bool:
         """Whether a request is asked by its token ids; raises Failure where it can be asked neither way."""
@@ -202,11 +227,13 @@ class HttpGenerator:
             records = []
         owners = {record.get("owned_by") for record in records}
         said: Dialect = "vllm" if "vllm" in owners else "llamacpp" if "llamacpp" in owners else "openai"
-        self.model = choose_model(self.model, [record["id"] for record in records], self.client.where, said)
+        self.model = choose_model(
+            self.model, [record["id"] for record in records], self.client.where, any_name=said == "llamacpp"
+        )
         if self._dialect is None:
             self.speak(said)
         else:
-            self._score = scorer_of(self._dialect, self.client, self.model, self._native)
+            self._take_dialect(self._dialect)
         self.version = self._version()
         self._ready = True
 
@@ -232,26 +259,6 @@ class HttpGenerator:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.client.close()
-
-
-def choose_model(asked: str, offered: Sequence[str], where: str, dialect: Dialect = "openai") -> str:
-    """The model's name: the one asked for if it is offered, the only one offered if none was asked for.
-
-    Raises UsageError with the nearest names offered. llama.cpp's server answers with its one model to any name.
-    """
-    if not offered:
-        return asked
-    if not asked and len(offered) == 1:
-        return offered[0]
-    if asked in offered or (dialect == "llamacpp" and len(offered) == 1):
-        return asked
-    near = difflib.get_close_matches(asked, offered, n=5, cutoff=0.3) or sorted(offered)[:5]
-    more = f" and {len(offered) - len(near)} more" if len(offered) > len(near) else ""
-    raise UsageError(
-        f"has no model {asked!r}" if asked else f"offers {len(offered)} models, and none was named",
-        where=where,
-        remedy=f"It offers {', '.join(near)}{more}.",
-    )
 
 
 def _key_advice(key_env: str | None) -> str:

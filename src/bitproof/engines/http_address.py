@@ -1,15 +1,17 @@
-"""Where an endpoint is and what opens it: base URLs and keys, checked before anything is sent."""
+"""Where an endpoint is, what opens it and what it serves: URLs, keys and models, checked before it is asked."""
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
+from collections.abc import Sequence
 
 import httpx2
 
 from bitproof.errors import UsageError
 
-__all__ = ["LOOPBACK", "base_url", "key_from_environment"]
+__all__ = ["LOOPBACK", "base_url", "choose_model", "key_from_environment"]
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
@@ -42,3 +44,24 @@ def base_url(url: str) -> httpx2.URL:
         )
     path = re.sub(r"(/chat)?/completions$|/messages$", "", parsed.path.rstrip("/"))
     return parsed.copy_with(path=path or "/", fragment=None)
+
+
+def choose_model(asked: str, offered: Sequence[str], where: str, *, any_name: bool = False) -> str:
+    """The model's name: the one asked for if it is offered, the only one offered if none was asked for.
+
+    `any_name` says that the server answers with its one model to any name, as llama.cpp's does. Raises UsageError with
+    the nearest names offered.
+    """
+    if not offered:
+        return asked
+    if not asked and len(offered) == 1:
+        return offered[0]
+    if asked in offered or (any_name and len(offered) == 1):
+        return asked
+    near = difflib.get_close_matches(asked, offered, n=5, cutoff=0.3) or sorted(offered)[:5]
+    more = f" and {len(offered) - len(near)} more" if len(offered) > len(near) else ""
+    raise UsageError(
+        f"has no model {asked!r}" if asked else f"offers {len(offered)} models, and none was named",
+        where=where,
+        remedy=f"It offers {', '.join(near)}{more}.",
+    )

@@ -96,6 +96,7 @@ class Client:
         self._hold_until = 0.0  # of the loop's clock: nobody asks before, by the server's own wish
         self._spoken = self._answered = False  # JSON at all; an answer to a request
         self._row, self._last = 0, Failure("")
+        self.close_after_streams = False  # connections are not kept for another request
 
     def __repr__(self) -> str:
         return f"Client({self.where!r})"
@@ -170,7 +171,11 @@ class Client:
     async def ask(self, url: httpx2.URL, body: Any, reader: Reader, *, stream: bool = False) -> Completion:
         """Send `body` as JSON once, and return what `reader` made of the answer; raises Failure."""
         content = json.dumps(body, separators=(",", ":")).encode()
-        request = httpx2.Request("POST", url, headers=self._headers, content=content)
+        headers = self._headers
+        if stream and self.close_after_streams:
+            headers = headers.copy()
+            headers["connection"] = "close"
+        request = httpx2.Request("POST", url, headers=headers, content=content)
         start, first_s = perf_counter(), None
         try:
             async with asyncio.timeout(self.patience.timeout_s):

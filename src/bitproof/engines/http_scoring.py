@@ -1,28 +1,33 @@
 """Given tokens under a model behind HTTP: three ways to get their logprobs, by what the server is.
 
-vLLM gives the logprobs of a prompt. Some servers echo a prompt with logprobs. llama.cpp's server does neither; there a
-request a token forces each given token by a logit bias, as in `engines/llamacpp.py`, where it says why that is exact.
+vLLM gives the logprobs of a prompt. Some servers echo a prompt with logprobs. llama.cpp's server does neither; there
+given tokens are forced, see `llamacpp_forcing`.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from collections.abc import Awaitable, Sequence
+from typing import Any, Protocol
 
 import httpx2
 import numpy as np
 
-from bitproof.engines.generation import Completion, Forced
+from bitproof.engines.generation import Completion, Forced, TokenLogprob
 from bitproof.engines.http_client import Client
 from bitproof.engines.http_failures import Failure
 from bitproof.engines.http_wire import Dialect
-from bitproof.engines.llamacpp import ALL, CENSORED_BELOW_NATS, FORCE
+from bitproof.engines.llamacpp_forcing import Forcing
 
 __all__ = ["RawReader", "Score", "scorer_of"]
 
-Score = Callable[[Sequence[int], int], Awaitable[Forced]]
-"""(token ids, first) -> what the model gives the tokens at positions first..n-1; raises Failure."""
+MALFORMED = (KeyError, TypeError, ValueError, IndexError)
+
+
+class Score(Protocol):
+    """Scores tokens at positions first..n-1; `known` is what the model decoded from there itself, where it did."""
+
+    def __call__(self, ids: Sequence[int], first: int, known: Sequence[TokenLogprob] = ()) -> Awaitable[Forced]:
+        """Raises Failure."""
 
 
 class RawReader:
@@ -39,20 +44,20 @@ class RawReader:
         return Completion(key="")
 
 
-def scorer_of(dialect: Dialect, client: Client, model: str, native: httpx2.URL) -> Score:
+def scorer_of(dialect: Dialect, client: Client, model: str, native: httpx2.URL, forcing: Forcing) -> Score:
     """The way to score in a dialect; `native` is the URL of llama.cpp's own completions."""
     if dialect == "llamacpp":
-        return _Forcing(client, native)
+        return _of_llamacpp(client, native, forcing)
 
-    async def score(ids: Sequence[int], first: int) -> Forced:
+    async def score(ids: Sequence[int], first: int, known: Sequence[TokenLogprob] = ()) -> Forced:
         body = {"model": model, "prompt": list(ids), "max_tokens": 1, "temperature": 0}
         body |= {"prompt_logprobs": 1} if dialect == "vllm" else {"echo": True, "logprobs": 1}
         reader = RawReader()
         await client.ask(client.at("/completions"), body, reader)
         try:
             return (_of_prompt if dialect == "vllm" else _of_echo)(reader.record["choices"][0], ids, first)
-        except (KeyError, TypeError, ValueError, IndexError) as error:
-            raise Failure(f"it gives no logprobs of given tokens in the known form ({error!r})", again=False) from error
+        except MALFORMED as error:
+            raise _unknown_form(error) from error
 
     return score
 
@@ -76,39 +81,27 @@ def _of_echo(choice: dict[str, Any], ids: Sequence[int], first: int) -> Forced:
     return Forced(logprobs_nats=np.array(logprobs[first : len(ids)], dtype=np.float64))
 
 
-class _Forcing:
-    """llama.cpp: one token a request. The prompt before it lies in the slot's cache."""
+def _of_llamacpp(client: Client, url: httpx2.URL, forcing: Forcing) -> Score:
+    async def score(ids: Sequence[int], first: int, known: Sequence[TokenLogprob] = ()) -> Forced:
+        exchange = forcing.score(ids, first, known)
+        try:
+            body = next(exchange)
+            while True:
+                reader = RawReader()
+                try:
+                    await client.ask(url, body, reader)
+                except Failure as failure:
+                    body = exchange.throw(failure)
+                else:
+                    body = exchange.send(reader.record)
+        except MALFORMED as error:
+            raise _unknown_form(error) from error
+        except StopIteration as end:
+            forced: Forced = end.value
+            return forced
 
-    def __init__(self, client: Client, url: httpx2.URL) -> None:
-        self._client, self._url = client, url
-        self._whole = 0  # a token whose text is whole characters
+    return score
 
-    async def __call__(self, ids: Sequence[int], first: int) -> Forced:
-        found = [await self._entry(list(ids[:place]), ids[place]) for place in range(first, len(ids))]
-        return Forced(
-            logprobs_nats=np.array([max(logprob, CENSORED_BELOW_NATS) for logprob, _ in found], dtype=np.float64),
-            same_top=np.array([same for _, same in found], dtype=np.bool_),
-        )
 
-    async def _entry(self, prompt: list[int], given: int) -> tuple[float, bool]:
-        """Logprob of the given token, and whether it is the likeliest."""
-        taken = await self._take(prompt, given, 1)
-        if taken is not None:
-            self._whole = given
-            return taken["logprob"], taken["top_logprobs"][0]["id"] == given
-        for other in (self._whole, *range(256)):  # its bytes are no whole character: force another, look this one up
-            taken = await self._take(prompt, other, ALL)
-            if taken is not None:
-                listed = taken["top_logprobs"]
-                logprob = next((entry["logprob"] for entry in listed if entry["id"] == given), -math.inf)
-                return logprob, listed[0]["id"] == given
-        raise Failure(f"llama.cpp gives no probability of token {given} after {len(prompt)} tokens", again=False)
-
-    async def _take(self, prompt: list[int], forced: int, n_probs: int) -> dict[str, Any] | None:
-        body = {"prompt": prompt, "n_predict": 1, "n_probs": n_probs, "temperature": 0, "cache_prompt": True}
-        reader = RawReader()
-        await self._client.ask(self._url, {**body, "logit_bias": [[forced, FORCE]]}, reader)
-        entries = reader.record.get("completion_probabilities") or []
-        if entries and entries[0]["id"] != forced:
-            raise Failure(f"llama.cpp took token {entries[0]['id']} although {forced} was forced", again=False)
-        return entries[0] if entries else None
+def _unknown_form(error: Exception) -> Failure:
+    return Failure(f"it gives no logprobs of given tokens in the known form ({error!r})", again=False)

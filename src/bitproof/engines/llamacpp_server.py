@@ -1,11 +1,12 @@
 """llama.cpp as a server: a GGUF artifact answered in slots, through `xllamacpp` in process and its loopback port.
 
 Slots share the decoding batches, so an answer can differ in its last bits with what else is in flight; `settings` says
-how many there are. Given tokens are scored too (see `engines/llamacpp.py`), a token at a time.
+how many there are. Given tokens are scored too, see `llamacpp_forcing`.
 """
 
 from __future__ import annotations
 
+import ctypes
 import gc
 from dataclasses import replace
 from importlib.metadata import version
@@ -18,11 +19,12 @@ from bitproof.engines.artifact import describe
 from bitproof.engines.generation import Ability
 from bitproof.engines.http import HttpGenerator
 from bitproof.engines.http_client import Patience
+from bitproof.engines.llamacpp_forcing import Forcing
 from bitproof.errors import CheckpointError, MissingPartError, UnsupportedError
 
 __all__ = ["LlamaCppGenerator"]
 
-KeyValues = Literal["f16", "f32", "bf16", "q8_0", "q4_0"]
+KeyValues = Literal["f32", "f16", "bf16", "q8_0", "q4_0"]
 
 
 class LlamaCppGenerator(HttpGenerator):
@@ -55,7 +57,7 @@ class LlamaCppGenerator(HttpGenerator):
             raise UnsupportedError(
                 "llama.cpp loads GGUF files only",
                 where=str(path),
-                remedy="Serve it with vLLM, or export it as GGUF.",
+                remedy="Take --engine transformers or --engine vllm, or export it as GGUF.",
             )
         if find_spec("xllamacpp") is None:
             raise MissingPartError(
@@ -71,9 +73,11 @@ class LlamaCppGenerator(HttpGenerator):
         super().__init__(
             f"{address}/v1", dialect="llamacpp", model="artifact", workers=slots, stream=stream, patience=patience
         )
+        self._forcing = Forcing(guidance=_has_llguidance())
         if draft is not None:
             nothing = Ability(False, "declared", "llama.cpp gives 0 as the logprob of every token its draft guessed")
             self.abilities = replace(self.abilities, logprobs=nothing, top_logprobs=nothing)
+            self._forcing = Forcing(finding=nothing.finding)
         self._own_settings: dict[str, str | int] = {
             "threads": threads,
             "slots": slots,
@@ -88,8 +92,13 @@ class LlamaCppGenerator(HttpGenerator):
     def settings(self) -> dict[str, str | int]:
         return self._own_settings
 
-    def _version(self) -> str:
+    @property
+    def package(self) -> str:
+        """What llama.cpp came in."""
         return f"xllamacpp {version('xllamacpp')}"
+
+    def _version(self) -> str:
+        return self.package
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -97,6 +106,13 @@ class LlamaCppGenerator(HttpGenerator):
         super().__exit__(kind, error, trace)
         self._server = None  # its destructor ends the server's threads
         gc.collect()
+
+
+def _has_llguidance() -> bool:
+    """Whether this llama.cpp was built with llguidance: one that was not ends the process when it is asked for it."""
+    import xllamacpp.xllamacpp
+
+    return hasattr(ctypes.CDLL(xllamacpp.xllamacpp.__file__), "llg_new_constraint")
 
 
 def _params(path: Path, slots: int, context_tokens: int, threads: int) -> Any:

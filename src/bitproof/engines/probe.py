@@ -161,11 +161,13 @@ class _Probe:
         self._generator.abilities = Abilities(score=Ability(True))
         try:
             given = self._generator.score([self._ids])[0]
+            how = self._generator.abilities.score.finding
         except BitproofError as error:
             return False, error.what
         finally:
             self._generator.abilities = known
-        return bool((given <= 1e-6).all()), f"{len(given)} logprobs of {len(self._ids) - 1} given tokens"
+        finding = f"{len(given)} logprobs of {len(self._ids) - 1} given tokens"
+        return bool((given <= 1e-6).all()), f"{finding}, {how}" if how else finding
 
     def schema(self) -> tuple[bool, str]:
         record = self._raw("/chat/completions", **self._chat(24), **_schema_body())
