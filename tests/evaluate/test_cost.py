@@ -221,6 +221,68 @@ def test_a_models_folder_is_measured_by_its_headers(tmp_path: Path) -> None:
         read_rung(str(checkpoint(tmp_path / "n", num_hidden_layers=None)), Catalogue())
 
 
+def test_an_adapter_lies_beside_its_base(tmp_path: Path) -> None:
+    """Rank 2 on one 8 x 8 linear: A is [2, 8], B is [8, 2], in F32."""
+    base = read_rung(str(checkpoint(tmp_path / "m", num_key_value_heads=1)), Catalogue())
+    header = {
+        "a": {"dtype": "F32", "shape": [2, 8], "data_offsets": [0, 64]},
+        "b": {"dtype": "F32", "shape": [8, 2], "data_offsets": [64, 128]},
+    }
+    raw = json.dumps(header).encode()
+    folder = tmp_path / "tuned"
+    folder.mkdir()
+    (folder / "adapter_model.safetensors").write_bytes(len(raw).to_bytes(8, "little") + raw + bytes(128))
+    found = read_rung(f"{tmp_path / 'm'},{folder}", Catalogue())
+    assert found.name == "m,tuned"
+    assert found.weight_bytes == base.weight_bytes + 128
+    assert found.dense_bytes == base.dense_bytes + 128
+    assert found.active_parameters == base.active_parameters + 32
+    with pytest.raises(UsageError, match="no file, and no model"):
+        read_rung(f"{tmp_path / 'm'},{tmp_path}", Catalogue())
+    quantized = read_rung(f"smollm2-135m:w4a16-g64,{folder}", read_catalogue(), kv="fp8")
+    assert (quantized.name, quantized.kv_bits) == ("smollm2-135m:w4a16-g64,tuned", 8)
+
+
+def test_a_known_model_by_arithmetic() -> None:
+    """Llama-3.1-8B in BF16 on an H100: 16 users at a context of 4,096, requests of 1,024 + 256 tokens."""
+    catalogue = read_catalogue()
+    device = find(catalogue.accelerators, "h100-sxm", "accelerator")
+    row = cost_row(read_rung("llama-3.1-8b", catalogue), device, Terms(), catalogue)
+    assert not isinstance(row, NotMeasured)
+    kv_a_token = 2 * 32 * 8 * 128 * 2  # keys and values, layers, KV heads, head dimension, bytes
+    assert figure(row.kv_gib_per_user) * GIB == kv_a_token * 4096 == 0.5 * GIB
+    room = 0.9 * 79.6 * GIB - 2 * 8030261248
+    assert figure(row.users_that_fit) == room // (0.5 * GIB) == 113
+    # A step reads every weight but the input embedding, and 16 caches of 1,024 + 128 tokens, at 3.35 TB/s.
+    read = 2 * (8030261248 - 128256 * 4096) + 16 * 1152 * kv_a_token
+    step_s = read / 3.35e12
+    # A prompt: two operations a parameter and token without the head, once the head, and causal attention, at 989 T.
+    computed = 2 * (8030261248 - 2 * 128256 * 4096) * 1024 + 2 * 128256 * 4096 + 2 * 32 * 32 * 128 * 1024**2
+    prefill_s = computed / 989e12
+    assert figure(row.first_token_s) == pytest.approx(prefill_s)
+    assert figure(row.tokens_per_s) == pytest.approx(256 / (prefill_s + 256 * step_s / 16))
+    api = find(catalogue.apis, "bedrock-llama-3.1-8b", "API")
+    owned, rented = break_even(row, device, api, Terms(), catalogue)
+    price = 0.22e-6 * 1280
+    busy_s = prefill_s + 256 * step_s / 16
+    electricity = 0.7 * 1.2 * busy_s / 3600 * 0.1437
+    assert figure(owned.million_tokens_per_month) == pytest.approx(27500 / 36 / (price - electricity) * 1280 / 1e6)
+    assert figure(rented.million_tokens_per_month) == pytest.approx(2.69 * 730 / price * 1280 / 1e6)
+
+
+def test_doubts_about_a_price_are_marked(tmp_path: Path) -> None:
+    file = tmp_path / "own.yaml"
+    file.write_text(
+        f"accelerators: [{DEV % ', rent: {usd_per_hour: 2, date: 2026, source: x, unverified: its day}'}]\n"
+        "electricity: {usd_per_kwh: 0.3, date: 2026, source: my bill}"
+    )
+    found = costs(["smollm2-135m"], ["d"], read_catalogue(file), Terms(context=64, prompt_tokens=8, answer_tokens=8))
+    assert isinstance(found.rows[0].usd_per_million, Figure)
+    assert found.rows[0].usd_per_million.basis == ("roofline", "unverified")
+    assert found.sources["d, rent"] == "2 USD/h, x, 2026; NOT VERIFIED: its day"
+    assert "NOT VERIFIED" not in found.sources["electricity"]
+
+
 def test_what_does_not_fit_is_refused_with_its_size() -> None:
     catalogue = read_catalogue()
     found = costs(["llama-3.3-70b"], ["l4", "h100-sxm"], catalogue, Terms(users=1))

@@ -48,7 +48,8 @@ def cost(models: tuple[str, ...], devices: tuple[str, ...], output_format: str, 
     """Work out memory, speed, energy and cost per million tokens.
 
     A MODEL is an artifact, a model's folder, a GGUF file, or a name of the catalogue, alone or with a variant:
-    llama-3.1-8b:w4a16-g128. Several make one table, so a smaller or distilled model stands beside a quantized one.
+    llama-3.1-8b:w4a16-g128; MODEL,FOLDER adds a LoRA adapter, unmerged. Several make one table, so a smaller or
+    distilled model stands beside a quantized one.
     Speed is the roofline's, an upper bound, unless it was measured. Prices are the catalogue's list prices.
     """
     from bitproof.evaluate.cost import costs

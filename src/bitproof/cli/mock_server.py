@@ -82,7 +82,8 @@ def mock_server(
                 signal.signal(number, lambda *_: server.stop())
             say(f"Serving {server.url} (model mock). Stop it with Ctrl-C.")
             server.wait()
-        say(f"Stopped after {len(server.bodies)} requests.")
+        n = len(server.bodies)
+        say(f"Stopped after {n} request{'s' * (n != 1)}.")
 
     if artifact:
         with _backed(Path(artifact), engine, model) as answerer:

@@ -2,7 +2,8 @@
 
 An argument is read as the first of these that it is: an artifact, a model's folder or a GGUF file (sizes from headers,
 shape from config.json or the GGUF metadata; no weights are loaded), or a name of the catalogue, alone (BF16) or with a
-variant behind a colon (`llama-3.1-8b:w4a16-g128`).
+variant behind a colon (`llama-3.1-8b:w4a16-g128`). With a comma and a folder behind it, `BASE,ADAPTER`, a LoRA adapter
+(PEFT's layout) is kept beside the base's weights, unmerged: its bytes and operations come on top.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ K_QUANT_BITS = {
     "Q2_K": 3.16, "Q3_K_S": 3.64, "Q3_K_M": 4.00, "Q3_K_L": 4.30, "Q4_K_S": 4.67, "Q4_K_M": 4.89, "Q5_K_S": 5.57,
     "Q5_K_M": 5.70, "Q6_K": 6.56,
 }  # fmt: skip
+ADAPTER = "adapter_model.safetensors"
 CONFIG_KEYS = {
     "layers": "num_hidden_layers",
     "hidden": "hidden_size",
@@ -79,8 +81,12 @@ def read_rung(argument: str, catalogue: Catalogue, *, kv: str | None = None) -> 
 
     Raises UsageError for a name that is nothing, with the nearest ones; CheckpointError for a damaged file.
     """
-    path = Path(argument)
-    rung = _from_files(path) if path.exists() else _from_catalogue(argument, catalogue)
+    base, comma, adapter = argument.rpartition(",")
+    if comma and (Path(adapter) / ADAPTER).is_file():
+        rung = _with_adapter(read_rung(base, catalogue), Path(adapter))
+    else:
+        path = Path(argument)
+        rung = _from_files(path) if path.exists() else _from_catalogue(argument, catalogue)
     if kv is None:
         return rung
     if kv not in ("bf16", *KV_FORMATS):
@@ -99,6 +105,19 @@ def kv_bytes(shape: ModelShape, kv_bits: float, tokens: int) -> float:
     if shape.window:
         kept += shape.window_layers * min(tokens, shape.window)
     return numbers * kept * kv_bits / 8
+
+
+def _with_adapter(base: Rung, folder: Path) -> Rung:
+    """A base with a LoRA adapter, whose low-rank products are computed beside its linears in every step."""
+    tensors = read_header(folder / ADAPTER).tensors
+    n_bytes, n = sum(tensor.n_bytes for tensor in tensors), sum(tensor.n_elements for tensor in tensors)
+    return replace(
+        base,
+        name=f"{base.name},{folder.name or folder.resolve().name}",
+        shape=base.shape.model_copy(update={"parameters": base.shape.parameters + n}),
+        weight_bytes=base.weight_bytes + n_bytes,
+        dense_bytes=base.dense_bytes + n_bytes,
+    )
 
 
 def _from_catalogue(argument: str, catalogue: Catalogue) -> Rung:

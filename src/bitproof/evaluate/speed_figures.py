@@ -86,7 +86,8 @@ def mean_over_stretches(values: Sequence[float]) -> Figure:
     if not values:
         return NotMeasured("the engine does not tell")
     n = len(values)
-    return cluster_mean(values, np.arange(n) * min(STRETCHES, n) // n)
+    found = cluster_mean(values, np.arange(n) * min(STRETCHES, n) // n)
+    return replace(found, low=max(0.0, found.low)) if min(values) >= 0 else found
 
 
 def throughput(samples: Sequence[Sample], *, tokens: bool) -> Figure:

@@ -140,6 +140,8 @@ def _beside(report: SpeedReport) -> Iterator[str]:
         where = f"{row.target}, {row.slice}"
         if row.cut_free or row.cut_guided:
             yield f"{where}: cut at their limit of tokens: {row.cut_free} free and {row.cut_guided} guided answers."
+        if not row.n_items:
+            yield f"{where}: not measured: no item was answered both ways."
         if row.failed:
             why = "; ".join(f"{n} x {reason}" for reason, n in row.failures.items())
             yield f"{where}: {row.failed} items were not answered both ways: {why}"
@@ -152,6 +154,9 @@ def _reasons(report: SpeedReport) -> list[str]:
     where: dict[str, list[str]] = {}
     for name, load in _loads(report):
         place = f"{name}, {load.load.name}"
+        for stage in load.stages:
+            if isinstance(stage.seconds, NotMeasured):
+                where.setdefault(f"{stage.name} {figures.not_measured(stage.seconds)}", []).append(place)
         shown = [load.first_token_s.p50, *_all(load.whole_s), load.tokens_per_s]
         for figure in shown:
             if isinstance(figure, NotMeasured):
