@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import math
 from dataclasses import replace
 
@@ -13,6 +14,7 @@ from rich.table import Table
 from bitproof.evaluate.cost import costs
 from bitproof.evaluate.cost_catalogue import read_catalogue
 from bitproof.evaluate.cost_results import Figure, Terms
+from bitproof.evaluate.plain import read_as
 from bitproof.evaluate.speed_results import (
     NO_DRAFT,
     GuidedEffect,
@@ -24,6 +26,7 @@ from bitproof.evaluate.speed_results import (
     TargetSpeed,
 )
 from bitproof.report.cost_terminal import break_even_table, cost_notes, cost_table, margin_table
+from bitproof.report.json_ import to_json
 from bitproof.report.speed_html import render
 from bitproof.report.speed_terminal import draft_table, guided_table, speed_notes, speed_parts, speed_table, stage_table
 from bitproof.types import Estimate, NotMeasured
@@ -199,6 +202,8 @@ def test_the_page_shows_every_part_and_escapes_what_comes_from_outside() -> None
     assert "built-in method" not in page
     for figure in ("70.0 %", "1.400", "+10.0", "25.0", "no bound", "100.0 %"):
         assert figure in page
+    again = read_as(SpeedReport, json.loads(to_json(made)), where="speed.json")
+    assert render(again, version="0.2.0") == render(made, version="0.2.0")  # an infinity is read back as NaN
     alone = render(replace(made, targets=(replace(made.targets[0], loads=()),), guided=()), version="0.2.0")
     assert "<svg" not in alone
     assert "Where the time goes" not in alone

@@ -90,12 +90,19 @@ def bench(
 
 
 def _write(result: SpeedReport, folder: Path) -> None:
+    """speed.json and a page; in the folder of an evaluation, its page with the speed in it."""
     from bitproof import __version__
+    from bitproof.report import evaluation_html, speed_html
+    from bitproof.report.forms import read_finished
     from bitproof.report.json_ import to_json
-    from bitproof.report.speed_html import render
 
     folder.mkdir(parents=True, exist_ok=True)
-    for name, text in (("speed.json", to_json(result)), ("report.html", render(result, version=__version__))):
+    page = speed_html.render(result, version=__version__)
+    if (folder / "evaluation.json").is_file():
+        run = read_finished(folder)
+        assert run.evaluation is not None
+        page = evaluation_html.render(run.evaluation, ladder=run.ladder, version=__version__, speed=result)
+    for name, text in (("speed.json", to_json(result)), ("report.html", page)):
         aside = folder / f".{name}.{os.getpid()}.tmp"
         try:
             aside.write_text(text, encoding="utf-8")

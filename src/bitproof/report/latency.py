@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from bitproof.report import figures
 from bitproof.report.safe import one_line
-from bitproof.report.speed_terminal import drafted, speed_notes
+from bitproof.report.speed_terminal import NO_BOUND, drafted, no_bound, speed_notes
 from bitproof.report.svg import ACCENT, INK, data, draw, styled
 from bitproof.types import Estimate, NotMeasured
 
@@ -139,5 +139,5 @@ def _figure(value: Estimate | NotMeasured, scale: float = 1.0) -> tuple[str, str
     if math.isnan(value.low):
         return shown, ""
     places = figures.decimals(scale * value.value)
-    high = "no bound" if math.isinf(value.high) else f"{scale * value.high:.{places}f}"
+    high = NO_BOUND if no_bound(value) else f"{scale * value.high:.{places}f}"
     return shown, f"[{scale * value.low:.{places}f}, {high}]"

@@ -161,7 +161,7 @@ def _reasons(report: SpeedReport) -> list[str]:
         for figure in shown:
             if isinstance(figure, NotMeasured):
                 where.setdefault(figures.not_measured(figure), []).append(place)
-            elif math.isinf(figure.high):
+            elif no_bound(figure):
                 where.setdefault(f"no upper bound: {figure.method}", []).append(place)
     every = len(list(_loads(report)))
     return [
@@ -186,11 +186,16 @@ def _cell(figure: Estimate | NotMeasured, wide: bool, scale: float = 1.0) -> str
     return f"{figures.number(scale * figure.value)}{' ' if wide else chr(10)}{_bounds(figure, scale)}"
 
 
+def no_bound(figure: Estimate) -> bool:
+    """Whether its interval is open above. JSON has no infinity: a report read back has NaN in its place."""
+    return not math.isnan(figure.low) and not math.isfinite(figure.high)
+
+
 def _bounds(figure: Estimate, scale: float) -> str:
     if math.isnan(figure.low):
         return ""
     places = figures.decimals(scale * figure.value)
-    high = NO_BOUND if math.isinf(figure.high) else f"{scale * figure.high:.{places}f}"
+    high = NO_BOUND if no_bound(figure) else f"{scale * figure.high:.{places}f}"
     return f"[{scale * figure.low:.{places}f}, {high}]"
 
 
