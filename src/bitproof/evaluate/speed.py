@@ -101,7 +101,7 @@ def bench(
                 step = _step(progress, number, len(targets), target.name)
                 meter = Meter(plan.budget)
                 speed, samples = measure_speed(engine, plan, target.name, meter=meter, announce=announce, progress=step)
-                if plan.guided:
+                if plan.guided and target.draft is None:
                     engine.client.workers = plan.serving.slots
                     guided += ask_both_ways(engine, items, meter, target.name, step)
                     speed = replace(speed, stopped=meter.reached)
