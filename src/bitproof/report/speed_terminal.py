@@ -85,15 +85,18 @@ def guided_table(report: SpeedReport, *, width: int) -> Table:
     """Guided against free decoding: what it repairs, and what it costs."""
     wide = width >= WIDE
     columns = [Column("target and slice", figures=False), *([Column("items")] if wide else [])]
-    columns += [Column("valid, %\nfree"), Column("valid, %\nguided"), Column("right,\npoints")]
-    columns += [Column("repaired,\nbroken"), Column("seconds,\nratio"), Column("tokens,\nratio")]
-    columns += [Column("seconds a\ntoken, ratio")] if wide else []
+    columns += [Column("valid, %\nfree"), Column("valid, %\nguided")]
+    columns += [*([Column("right,\npoints")] if wide else []), Column("repaired,\nbroken"), Column("seconds,\nratio")]
+    columns += [Column("tokens,\nratio"), Column("seconds a\ntoken, ratio")] if wide else []
     rows = []
     for row in report.guided:
         cells = [f"{row.target}, {row.slice}", *([f"{row.n_items}"] if wide else [])]
         cells += [_two_lines(figure, _share) for figure in (row.valid_free, row.valid_guided)]
-        cells += [_two_lines(row.score_difference, figures.points), f"{row.repaired}, {row.broken}"]
-        ratios = [row.time_ratio, row.token_ratio, *([row.token_time_ratio] if wide else [])]
+        cells += [
+            *([_two_lines(row.score_difference, figures.points)] if wide else []),
+            f"{row.repaired}, {row.broken}",
+        ]
+        ratios = [row.time_ratio, *([row.token_ratio, row.token_time_ratio] if wide else [])]
         rows.append([*cells, *(_two_lines(figure, figures.ratio) for figure in ratios)])
     return table(columns, rows)
 
