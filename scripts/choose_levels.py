@@ -35,14 +35,16 @@ def main() -> None:
     with Store(given.store) as store, EmulatedGenerator(reference) as engine:
         subject = Subject(name="reference", engine=engine, model=reference.digest)
         for slice_ in [find_slice(name) for name in given.slices] or slices().values():
-            scores = level_scores(store, reference.tokenizer, subject, [slice_], ASKED, seed=0).get(slice_.name)
-            if not scores:
-                print(f"{slice_.name}: not measured")
+            if slice_.sweep or len(slice_.levels) == 1:  # nothing to choose
+                entry["levels"][slice_.name] = slice_.levels
+            elif scores := level_scores(store, reference.tokenizer, subject, [slice_], ASKED, seed=0).get(slice_.name):
+                entry["levels"][slice_.name] = choose(scores)
+                entry["scores"][slice_.name] = {f"{level:g}": round(score, 3) for level, score in scores.items()}
+            else:
+                print(f"{slice_.name}: not measured", flush=True)
                 continue
-            entry["levels"][slice_.name] = choose(scores)
-            entry["scores"][slice_.name] = {f"{level:g}": round(score, 3) for level, score in scores.items()}
-            print(f"{slice_.name}: {entry['levels'][slice_.name]} of {entry['scores'][slice_.name]}", flush=True)
-    OUT.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n")
+            print(f"{slice_.name}: {entry['levels'][slice_.name]} of {entry['scores'].get(slice_.name)}", flush=True)
+            OUT.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n")
 
 
 if __name__ == "__main__":

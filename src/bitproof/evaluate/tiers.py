@@ -40,11 +40,13 @@ def level_scores(
 ) -> Scores:
     """The reference's score at every level that the profile can ask, on `n` items of another seed each.
 
-    Slices whose part is not installed are left out, as are items that could not be graded.
+    Slices of which all levels are asked are left out, those whose part is not installed, and items that could not be
+    graded.
     """
     items: list[Item] = []
     for slice_ in wanted:
-        for level in profile.reachable(slice_):
+        reachable = profile.reachable(slice_)
+        for level in () if slice_.sweep or len(reachable) == 1 else reachable:
             try:
                 made = make_items(slice_, n, seed=seed + SELECTION_SEED, level=level)
             except UsageError:

@@ -111,7 +111,7 @@ def test_two_stories_and_a_bill_worked_by_hand():
     assert two.gold["value"] == 73
     bill = make_items(SLICE, 52, seed=1, level=4)[SLICE.clusters.index("bill/market")]
     assert "9 jars of honey change hands at $7 each. At a stall 30 melons change hands at $5" in problem(bill)
-    assert "falls by 5%" in problem(bill)
+    assert "is cut by 5%" in problem(bill)
     assert bill.gold["value"] == 202.35
 
 

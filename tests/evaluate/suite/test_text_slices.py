@@ -28,7 +28,11 @@ def items_of(name: str, seed: int = 1) -> list[Item]:
     """One item of every cluster at every level."""
     slice_ = find_slice(name)
     levels = [level for level in slice_.levels if level <= LARGEST]
-    return [item for level in levels for item in make_items(slice_, len(slice_.clusters), seed=seed, level=level)]
+    return [
+        item
+        for level in levels
+        for item in make_items(slice_, slice_.repeats * len(slice_.clusters), seed=seed, level=level)
+    ]
 
 
 @pytest.mark.parametrize("name", SLICES)

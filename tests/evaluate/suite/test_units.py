@@ -48,7 +48,7 @@ def test_a_chain_as_it_is_told(structure):
     for item in items_of(structure):
         sizes = {big: (int(n), small) for big, n, small in re.findall(r"Each (\w+) \D*(\d+) (\w+)s\.", problem(item))}
         assert len(sizes) == item.level
-        target, count, source = re.findall(r"How many (\w+)s are (\d+) (\w+)s\?", problem(item))[0]
+        target, count, source = re.findall(r"How many (\w+)s (?:are in|do) (\d+) (\w+)s(?: make)?\?", problem(item))[0]
 
         def smallest(noun: str, sizes: dict[str, tuple[int, str]] = sizes) -> int:
             n, inner = sizes.get(noun, (1, ""))
@@ -59,15 +59,16 @@ def test_a_chain_as_it_is_told(structure):
 
 def test_metric_conversions_by_the_sizes_of_units():
     for item in items_of("metric"):
-        found = re.fullmatch(r"How many ([\w ]+) are (\d+) ([\w ]+)\?", problem(item))
+        found = re.fullmatch(r"How many ([\w ]+) are (\d+) ([\w ]+)\?( .* powers of 1000\.)?", problem(item))
         assert found is not None
+        assert (found[4] is not None) == ("byte" in problem(item) or "bits" in problem(item))
         assert gold(item) * size(found[1]) == int(found[2]) * size(found[3])
 
 
 def test_rates_by_the_sizes_of_units():
     for item in items_of("rate"):
         _, _, unit, per = RATES[item.cluster.partition("/")[2]]
-        rate, span = map(int, re.findall(r"\d+", problem(item)))
+        rate, span = map(int, re.findall(r"\d+", problem(item))[:2])
         target, time = re.findall(r"How many ([\w ]+) is that in \d+ (\w+)\?", problem(item))[0]
         assert gold(item) * size(target) * size(per) == rate * size(unit) * span * size(time)
 

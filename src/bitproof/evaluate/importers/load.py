@@ -40,9 +40,10 @@ def load_items(*sources: str | Path) -> list[Item]:
                 taken = "stands there twice" if found[item.id][0] == source else f"is taken by {found[item.id][0]}"
                 raise UsageError(f"the id {item.id!r} {taken}", where=str(source), remedy="Every item needs its own.")
             if _is_the_suites(item.id):
-                remedy = "Give it another: NAME/SEED/LEVEL/NUMBER are the ids of generated items."
                 raise UsageError(
-                    f"the id {item.id!r} is that of an item of the suite", where=str(source), remedy=remedy
+                    f"the id {item.id!r} is one of the suite's own slice {item.id.partition('/')[0]}",
+                    where=str(source),
+                    remedy="Give it another: SLICE/SEED/LEVEL/NUMBER are the ids of generated items.",
                 )
             found[item.id] = (source, item)
     return [item for _, item in found.values()]
@@ -61,7 +62,8 @@ def _items(source: str | Path) -> list[Item]:
     if path.is_dir():
         return read_folder(path)
     if not path.is_file():
-        raise UsageError("there is no such file", where=str(source), remedy=REMEDY)
+        what = "is no regular file" if path.exists() else "there is no such file"
+        raise UsageError(what, where=str(source), remedy=REMEDY)
     match path.suffix.lower():
         case ".yaml" | ".yml":
             return _from_yaml(path)

@@ -27,6 +27,7 @@ Every fault is answered with the file, the line and what would be right.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -38,7 +39,7 @@ from bitproof.errors import MissingPartError, UsageError
 from bitproof.evaluate.graders.constraints import fault
 from bitproof.evaluate.graders.registry import find_grader, graders
 from bitproof.evaluate.importers.source import Record, compose, construct, nearest, read_records
-from bitproof.types import Item, Message, Response
+from bitproof.types import Item, Message, NotMeasured, Response
 
 __all__ = ["check_schema", "checked", "items_from", "read_own"]
 
@@ -63,6 +64,8 @@ TYPES: dict[str, tuple[tuple[type, ...], str]] = {
     "tools": ((list,), "a list of function schemas"),
     "schema": ((dict,), "a JSON schema"),
 }
+
+BOUNDS = {"max_tokens": (1, 1_000_000), "temperature": (0, 100), "level": (-1_000_000_000, 1_000_000_000)}
 
 
 def read_own(path: Path) -> list[Item]:
@@ -157,9 +160,10 @@ def _typed(record: Record) -> dict[str, Any]:
         types, what = TYPES[key]
         if not isinstance(value, types) or isinstance(value, bool):
             raise UsageError(f"{key!r} is {type(value).__name__} {value!r}, not {what}"[:300], where=record.where)
-    for key, least in (("max_tokens", 1), ("temperature", 0)):
-        if not least <= values.get(key, least) < float("inf"):
-            raise UsageError(f"{key!r} is {values[key]}", where=record.where, remedy=f"It is at least {least}.")
+    for key, (least, most) in BOUNDS.items():
+        if not least <= values.get(key, least) <= most:  # nor NaN
+            remedy = f"It is from {least:,} to {most:,}."
+            raise UsageError(f"{key!r} is {values[key]}"[:100], where=record.where, remedy=remedy)
     return values
 
 
@@ -231,8 +235,11 @@ def _check_gold(item: Item, where: str) -> None:
     remedy = f"The module bitproof.evaluate.graders, grader {item.grader!r}, says what its gold holds."
     try:
         for text in TRIALS:
-            find_grader(item.grader).grade(item, Response(texts=(text,) * (1 + len(item.follow_ups)), finish="stop"))
+            response = Response(texts=(text,) * (1 + len(item.follow_ups)), finish="stop")
+            score = find_grader(item.grader).grade(item, response).score
+            if isinstance(score, NotMeasured):  # a schema that refers to another file, say
+                raise UsageError(f"{item.grader!r} cannot grade it: {score.reason}"[:400], where=where)
     except KeyError as error:
         raise UsageError(f"its gold lacks {error}, which {item.grader!r} needs", where=where, remedy=remedy) from error
-    except (TypeError, ValueError, AttributeError, LookupError) as error:
+    except (TypeError, ValueError, AttributeError, LookupError, ArithmeticError, re.error) as error:
         raise UsageError(f"its gold is not what {item.grader!r} reads: {error}", where=where, remedy=remedy) from error

@@ -26,6 +26,14 @@ MAX_BYTES = 256 << 20
 MAX_NODES = 1_000_000  # of a YAML file with its aliases expanded
 MAX_DEPTH = 100
 MAX_RENDERED = 1 << 20  # characters
+NO_TEXT = ("is no text", "Save it as UTF-8.")
+OTHER_FORMS = {  # by their first bytes
+    b"PK": ("is a zip archive", "Unpack it first."),
+    b"\x1f\x8b": ("is compressed with gzip", "Unpack it first."),
+    b"PAR1": ("is a parquet file", "Name it .parquet."),
+    b"\xff\xfe": ("is UTF-16", "Save it as UTF-8."),
+    b"\xfe\xff": ("is UTF-16", "Save it as UTF-8."),
+}
 
 
 class _Sandbox(ImmutableSandboxedEnvironment):
@@ -61,7 +69,10 @@ def read_text(path: Path) -> str:
             raise UsageError(f"is larger than {MAX_BYTES >> 20} MiB", where=str(path), remedy="Split it.")
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise UsageError(f"is not UTF-8 text (byte {error.start})", where=str(path)) from error
+        with path.open("rb") as file:
+            start = file.read(4)
+        what, remedy = next((told for magic, told in OTHER_FORMS.items() if start.startswith(magic)), NO_TEXT)
+        raise UsageError(f"{what} (byte {error.start} is not UTF-8)", where=str(path), remedy=remedy) from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise UsageError(f"cannot be read: {reason}", where=str(path)) from error
@@ -89,6 +100,7 @@ def read_records(path: Path) -> list[Record]:
     if path.suffix == ".json":
         values = _json(text, str(path))
         values = values.get("data", [values]) if isinstance(values, dict) else values
+        values = values if isinstance(values, list) else [values]
         numbered = [(f"{path}, entry {number}", value) for number, value in enumerate(values, start=1)]
     else:
         lines = ((f"{path}, line {number}", line) for number, line in enumerate(text.split("\n"), start=1))
@@ -101,7 +113,12 @@ def read_records(path: Path) -> list[Record]:
 
 def _json(text: str, where: str) -> Any:
     try:
-        return json.loads(text, object_pairs_hook=_once)
+        value = json.loads(text, object_pairs_hook=_once)
+        if "\\ud" in text.lower():
+            json.dumps(value, ensure_ascii=False).encode()
+        return value
+    except UnicodeEncodeError as error:
+        raise UsageError("holds half of a surrogate pair, which is no character", where=where) from error
     except json.JSONDecodeError as error:
         raise UsageError(f"is not JSON: {error.msg} (column {error.colno})", where=where) from error
     except (ValueError, RecursionError) as error:
@@ -141,7 +158,7 @@ def compose(path: Path) -> yaml.Node:
     try:
         node = yaml.compose(text, Loader=_Loader)
     except (yaml.YAMLError, RecursionError, ValueError) as error:
-        reason = " ".join(str(error).split())[:300]
+        reason = " ".join(str(error).replace('in "<unicode string>",', "at").split())[:300]
         raise UsageError(f"is not YAML: {reason}", where=str(path)) from error
     if node is None:
         raise UsageError("is empty", where=str(path))
@@ -184,7 +201,10 @@ def construct(node: yaml.Node) -> Any:
 def _scalar(node: yaml.Node) -> Any:
     loader = _Loader("")
     try:
-        return loader.construct_object(node, deep=True)
+        value = loader.construct_object(node, deep=True)
+        if isinstance(value, str):
+            value.encode()  # raises for half of a surrogate pair, a ValueError too
+        return value
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise UsageError(f"is no value: {' '.join(str(error).split())[:200]}", where=_at(node)) from error
     finally:

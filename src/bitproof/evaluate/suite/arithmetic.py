@@ -278,7 +278,7 @@ def _bill(random: Random, shop: Shop, level: int) -> Problem:
         sentences.append(_sentence(template, n=change.n))
         working.append(change.equation())
         value, last = change.after, change.kind
-    return Problem(" ".join([*sentences, "What is the amount, in dollars?"]), tuple(working), value)
+    return Problem(" ".join([*sentences, "How many dollars is that?"]), tuple(working), value)
 
 
 def _purchase(random: Random, shop: Shop, good: tuple[str, int], level: int) -> tuple[str, int, int]:

@@ -279,7 +279,7 @@ SHOPS = (
         "A teacher buys {n} {goods} at ${price} each.",
         "Engraving adds ${n} to the bill.",
         "A gift card covers ${n}.",
-        "The shop takes {n}% off the bill.",
+        "The shop takes {n}% off the bill so far.",
         "The rest is paid in equal parts by {n} classes; find the part of one class.",
     ),
     Shop(
@@ -288,7 +288,7 @@ SHOPS = (
         "A group orders {n} {goods} for ${price} apiece.",
         "The group leaves a tip of ${n}.",
         "A voucher lowers what they owe by ${n}.",
-        "As regulars they are charged {n}% less.",
+        "As regulars they get {n}% off the sum so far.",
         "They divide the amount evenly among {n} guests; find what one guest pays.",
     ),
     Shop(
@@ -297,7 +297,7 @@ SHOPS = (
         "A carpenter takes {n} {goods}, each priced ${price}.",
         "Delivery costs another ${n}.",
         "Returned goods are credited with ${n}.",
-        "A trade card reduces the sum by {n}%.",
+        "A trade card reduces the sum so far by {n}%.",
         "The sum is paid in {n} equal instalments; find one instalment.",
     ),
     Shop(
@@ -306,7 +306,7 @@ SHOPS = (
         "For an outing, {n} {goods} are booked at a price of ${price} per piece.",
         "The booking site charges a fee of ${n}.",
         "The youth fund contributes ${n} to the cost.",
-        "On Tuesdays everything is {n}% cheaper.",
+        "As it is a Tuesday, {n}% is taken off the sum so far.",
         "The cost is split equally by {n} families; find the cost for one family.",
     ),
     Shop(
@@ -315,7 +315,7 @@ SHOPS = (
         "A gardener picks {n} {goods} that cost ${price} each.",
         "Planting them costs ${n} extra.",
         "A loyalty bonus is worth ${n} off.",
-        "The end-of-season sale brings the total down by {n}%.",
+        "The end-of-season sale brings the total so far down by {n}%.",
         "The total is shared fairly between {n} neighbours; find the share of one.",
     ),
     Shop(
@@ -324,7 +324,7 @@ SHOPS = (
         "A company reserves {n} {goods}, ${price} for each.",
         "City tax amounts to ${n} on top.",
         "A deposit of ${n} has been paid already and is subtracted.",
-        "For a long stay the hotel grants {n}% discount.",
+        "For a long stay the hotel grants a discount of {n}% on the sum so far.",
         "What remains is charged to {n} departments equally; find the charge of one.",
     ),
     Shop(
@@ -333,7 +333,7 @@ SHOPS = (
         "At a stall {n} {goods} change hands at ${price} each.",
         "Wrapping is billed with ${n}.",
         "The seller forgoes ${n} as a favour.",
-        "Shortly before closing the price of everything falls by {n}%.",
+        "As the stall is about to close, the sum so far is cut by {n}%.",
         "The buyers, {n} of them, pay the same each; find what each pays.",
     ),
     Shop(
@@ -342,7 +342,7 @@ SHOPS = (
         "An order lists {n} {goods}, unit price ${price}.",
         "Express handling raises it by ${n}.",
         "A complaint earns a deduction of ${n}.",
-        "The quantity rebate is {n}%.",
+        "A quantity rebate takes {n}% off the sum so far.",
         "The invoice goes to {n} clubs in equal amounts; find the amount for a club.",
     ),
 )

@@ -83,29 +83,29 @@ _SUMS = """
 A taxi costs {a} euros a kilometre. | I ride for {b} kilometres. | What does the ride cost? | How long is the ride
 One ticket costs {a} euros. | We are {b} people. | What do tickets for all of us cost? | How many are you
 A box holds {a} bottles. | I have {b} boxes. | How many bottles do I have? | How many boxes do you have
-I read {a} pages a day. | My holiday lasts {b} days. | How many pages do I read in it? | How long is your holiday
+I read {a} pages a day. | My holiday lasts {b} days. | How many pages do I read on my holiday? | How long is your holiday
 One hour of parking costs {a} euros. | I stay for {b} hours. | What do I pay for parking? | How long do you stay
-A nurse works {a} hours in each shift. | She had {b} shifts this month. | How many hours did she work? | How many shifts
+A nurse works {a} hours in each shift. | She had {b} shifts. | How many hours did she work this month? | How many shifts
 A metre of cloth costs {a} euros. | I need {b} metres. | What does my cloth cost? | How much do you need
-The printer makes {a} pages a minute. | It has run for {b} minutes. | How many pages are done? | How long has it run
-Each row has {a} seats. | The hall has {b} rows. | How many seats are there? | How many rows does the hall have
-A night in the hotel costs {a} euros. | We stay for {b} nights. | What do we pay for it? | How many nights do you stay
-My car needs {a} litres an hour. | I drive for {b} hours. | How many litres does it need? | How long do you drive
+The printer makes {a} pages a minute. | It has run for {b} minutes. | How many pages has it made? | How long has it run
+Each row has {a} seats. | The hall has {b} rows. | How many seats are there in the hall? | How many rows does the hall have
+A night in the hotel costs {a} euros. | We stay for {b} nights. | What do we pay for the hotel? | How many nights do you stay
+My car needs {a} litres an hour. | My drive takes {b} hours. | How many litres does it need for my drive? | How long do you drive
 Every child gets {a} sweets. | There are {b} children. | How many sweets do I need? | How many children are there
 A tree costs {a} euros. | We plant {b} trees. | What do all our trees cost? | How many trees do you plant
 A lesson costs {a} euros. | I take {b} lessons. | What do my lessons cost together? | How many lessons do you take
-The baker makes {a} loaves an hour. | He works for {b} hours. | How many loaves does he make? | How long does he work
-A lorry carries {a} tonnes. | It drives {b} times. | How many tonnes does it move? | How often does it drive
-A pack has {a} batteries. | I buy {b} packs. | How many batteries do I get? | How many packs do you buy
-One window takes me {a} minutes. | I have {b} windows to clean. | How many minutes is that? | How many windows are there
-The choir sings {a} hours a week. | It meets for {b} weeks. | How many hours does it sing? | For how many weeks
-One tile costs {a} euros. | The floor needs {b} tiles. | What do the tiles cost? | How many tiles do you need
-A cow gives {a} litres a day. | The farmer has {b} cows. | How many litres does he get a day? | How many cows are there
-I save {a} euros a month. | I do this for {b} months. | How much do I save? | For how many months do you save
-A page has {a} lines. | My letter has {b} pages. | How many lines does it have? | How many pages does it have
-A pump moves {a} litres a minute. | It runs for {b} minutes. | How many litres does it move? | How long does it run
+The baker makes {a} loaves an hour. | He works for {b} hours. | How many loaves does he make in all? | How long does he work
+A lorry carries {a} tonnes. | It drives {b} times. | How many tonnes does it move in all? | How often does it drive
+A pack has {a} batteries. | I buy {b} packs. | How many batteries are in all my packs? | How many packs do you buy
+One window takes me {a} minutes. | I have {b} windows to clean. | How many minutes do all my windows take? | How many windows are there
+The choir sings {a} hours a week. | It meets for {b} weeks. | How many hours does it sing in all? | For how many weeks
+One tile costs {a} euros. | The floor needs {b} tiles. | What do the tiles for the floor cost? | How many tiles do you need
+A cow gives {a} litres a day. | The farmer has {b} cows. | How many litres does the farmer get a day? | How many cows are there
+I save {a} euros a month. | I do this for {b} months. | How much do I save in all? | For how many months do you save
+A page has {a} lines. | My letter has {b} pages. | How many lines does my letter have? | How many pages does it have
+A pump moves {a} litres a minute. | It runs for {b} minutes. | How many litres does it move in all? | How long does it run
 A team has {a} players. | There are {b} teams. | How many players take part? | How many teams are there
-"""
+"""  # noqa: E501 - a row is a line
 _ASIDES = (
     "It is raining today.",
     "My sister came along last year.",

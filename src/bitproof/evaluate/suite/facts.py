@@ -7,6 +7,7 @@ so that calibration (the Brier score of the stated confidence) is measured besid
 
 from __future__ import annotations
 
+import re
 from random import Random
 
 from bitproof.evaluate.suite.facts_table import Relation, relations
@@ -29,13 +30,20 @@ def _others(relation: Relation, answers: tuple[str, ...]) -> list[str]:
     return list(dict.fromkeys(apart))
 
 
+def _asked(question: str, subject: str) -> str:
+    """The question about a subject, with "an" where it begins with a vowel."""
+    if subject[0].lower() in "aeiou":
+        question = re.sub(r"\b([Aa]) \{\}", r"\1n {}", question)
+    return question.format(subject)
+
+
 def _make(random: Random, cluster: str, level: float) -> Item:
     name, _, form = cluster.partition("/")
     relation = relations()[name]
     fact = random.choice(relation.tiers[int(level) - 1])
     others = _others(relation, fact.answers)
     wrong = random.choice(others)
-    question = relation.question.format(fact.subject)
+    question = _asked(relation.question, fact.subject)
     gold: dict[str, list[str]] = {"accept": list(fact.answers)}
     if form == "choice":
         further = random.sample([each for each in others if each != wrong], min(2, len(others) - 1))

@@ -35,6 +35,8 @@ CONFLICTS: dict[str, frozenset[str]] = {
     "json": _EDGES | {"no_commas", "language", "upper"},
     "language": _EDGES | {"include", "avoid", "repeat", "upper"},
     "bullets": _EDGES,
+    "lower": frozenset({"starts", "ends", "postscript"}),  # words are given with capital letters, or small ones
+    "upper": frozenset({"starts", "ends", "include", "repeat"}),
     "sentences": frozenset({"title", "postscript"}),
     "paragraphs": frozenset({"title", "postscript", "ends", "starts"}),
 }
@@ -43,7 +45,11 @@ STARTS = ("In short:", "Good question:", "Let me see:", "Here is my view:", "To 
 ENDS = ("That is all I know.", "Thank you for reading.", "See you soon.", "Now it is your turn.", "Have a nice day.")
 KEYS = (("text", "language"), ("title", "text"), ("answer",), ("topic", "answer"))
 SHOWN = 2  # rules, up to which the conversation begins with an example
-TAILS = ("Write the text only.", "Give only the text itself.", "Answer with the text and nothing else.")
+TAILS = (
+    "Write the text only, in at most 60 words.",
+    "Give only the text itself, no more than 60 words.",
+    "Answer with the text and nothing else, in 60 words or fewer.",
+)  # so that no answer is cut off; what is graded are the rules
 
 
 def _make(random: Random, cluster: str, level: float) -> Item:
@@ -58,7 +64,7 @@ def _make(random: Random, cluster: str, level: float) -> Item:
         gold={"constraints": [*rules.values(), {"kind": "coherent"}]},
         right=_Draft(topic, rules).text(),
         wrong=_Draft(topic, rules, random.choice(kinds)).text(),
-        max_tokens=100,
+        max_tokens=128,
     )
 
 
@@ -116,11 +122,11 @@ def _rule(random: Random, kind: str, topic: Topic) -> tuple[str, Rule, str]:
         case "upper":
             return kind, {"kind": "upper"}, "WRITE EVERYTHING IN CAPITAL LETTERS."
         case "include":
-            return kind, {"kind": "include", "phrases": pair}, f"Use the words {both}."
+            return kind, {"kind": "include", "phrases": pair}, f"Use the words {both}, in exactly this form."
         case "avoid":
             return kind, {"kind": "avoid", "phrases": pair}, f"Do not use the words {both}."
         case "repeat":
-            text = f'Use the word "{word}" at least {n} times.'
+            text = f'Use the word "{word}", in exactly this form, at least {n} times.'
             return kind, {"kind": "repeat", "phrase": word, "at_least": n}, text
         case "starts":
             phrase = random.choice(STARTS)

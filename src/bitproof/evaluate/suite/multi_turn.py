@@ -58,7 +58,7 @@ def _members(random: Random, setting: Setting, changes: int) -> Told:
             thing = random.choice(present)
             present.remove(thing)
             gone.append(thing)
-            turns.append(_sentence(setting["remove"].format(x=thing)))
+            turns.append(_sentence(setting["remove"].format(x=_known(thing))))
         else:
             present.append(fresh.pop())
             turns.append(_sentence(setting["add"].format(x=present[-1])))
@@ -190,6 +190,12 @@ def _enumerated(words: list[str]) -> str:
 
 def _sentence(text: str) -> str:
     return text[0].upper() + text[1:]
+
+
+def _known(thing: str) -> str:
+    """A thing that was named before: "a towel" -> "the towel"."""
+    first, _, rest = thing.partition(" ")
+    return f"the {rest}" if first == "a" else f"the {thing}" if rest else thing
 
 
 def _noun(thing: str) -> str:

@@ -37,6 +37,7 @@ class Slice:
     context_tokens: Callable[[float], float]
     needs: tuple[str, ...] = ()
     repeats: int = 1
+    sweep: bool = False  # True: every level is asked of every model; else those at which the reference sometimes fails
     gates: bool = True  # False: described, never decided on
 
 

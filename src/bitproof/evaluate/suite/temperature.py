@@ -139,5 +139,6 @@ SLICE = Slice(
     make=make,
     context_tokens=lambda _: 260,
     repeats=5,
+    sweep=True,
     gates=False,
 )

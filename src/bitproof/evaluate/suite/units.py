@@ -25,7 +25,7 @@ __all__ = ["SLICE"]
 
 ASK = 'Convert step by step. Write one short equation per step, then the result as "Answer: NUMBER".'
 EXAMPLES = (
-    ("Each car has 4 wheels. How many wheels are 3 cars?", "3 * 4 = 12\nAnswer: 12"),
+    ("Each box holds 4 pens. How many pens are in 3 boxes?", "3 * 4 = 12\nAnswer: 12"),
     (
         "A pump moves 2 litres per minute. How many millilitres is that in 3 hours?",
         "3 * 60 = 180\n180 * 2 = 360\n360 * 1000 = 360000\nAnswer: 360000",
@@ -43,12 +43,12 @@ CHAINS = {
     "festival": ("consists of", "festival concert set song verse line"),
     "school": ("has", "school floor classroom table pupil pencil"),
     "universe": ("contains", "universe cluster system planet moon crater"),
-    "stadium": ("is made of", "stadium block row bench seat cushion"),
-    "plant": ("runs", "plant hall machine arm joint screw"),
+    "stadium": ("is made of", "stadium tier block row seat cushion"),
+    "plant": ("has", "plant hall machine arm joint screw"),
     "region": ("keeps", "region farm barn pen hen egg"),
     "hotel": ("offers", "hotel wing corridor suite bed blanket"),
-    "museum": ("shows", "museum gallery wall painting figure button"),
-    "vineyard": ("bears", "vineyard terrace row vine grape seed"),
+    "museum": ("has", "museum floor wall painting figure button"),
+    "vineyard": ("has", "vineyard terrace row vine grape seed"),
     "blick": ("equals", "blick zorn treel fand mip quon"),
     "dorb": ("is as long as", "dorb plim skrat wug heff lorn"),
     "ducat": ("is worth", "ducat florin groat thaler token bead"),
@@ -117,7 +117,8 @@ def _chain(random: Random, name: str, level: int, *, up: bool) -> Problem:
     start = Fraction(count * prod(factors) if up else count)
     source, target = (used[-1], used[0]) if up else (used[0], used[-1])
     working, value = _convert(start, factors[::-1] if up else factors, up)
-    return Problem(f"{' '.join(facts)} How many {target}s are {plain(start)} {source}s?", tuple(working), value)
+    ask = f"do {plain(start)} {source}s make" if up else f"are in {plain(start)} {source}s"
+    return Problem(f"{' '.join(facts)} How many {target}s {ask}?", tuple(working), value)
 
 
 def _down(random: Random, name: str, level: int) -> Problem:
@@ -137,7 +138,12 @@ def _metric(random: Random, name: str, level: int) -> Problem:
     if up:
         start, factors, units = start * prod(factors), factors[::-1], units[::-1]
     working, value = _convert(start, factors, up)
-    return Problem(f"How many {units[1]} are {plain(start)} {units[0]}?", tuple(working), value)
+    return Problem(f"How many {units[1]} are {plain(start)} {units[0]}?{_note(ladder)}", tuple(working), value)
+
+
+def _note(ladder: Ladder) -> str:
+    """What decides between two customs: a kilobyte is 1024 bytes to some."""
+    return " Kilo, mega, giga and tera stand for powers of 1000." if ladder is DATA else ""
 
 
 def _rate(random: Random, name: str, level: int) -> Problem:
@@ -153,7 +159,7 @@ def _rate(random: Random, name: str, level: int) -> Problem:
     working.append(f"{plain(duration)} * {rate} = {plain(amount)}")
     small = level - steps
     further, value = _convert(amount, list(ladder.factors[position : position + small]), up=False)
-    ask = f"How many {ladder.units[position + small]} is that in {span} {TIME.units[clock - steps]}?"
+    ask = f"How many {ladder.units[position + small]} is that in {span} {TIME.units[clock - steps]}?{_note(ladder)}"
     return Problem(f"{told.format(n=rate, unit=unit)} {ask}", (*working, *further), value)
 
 
