@@ -18,7 +18,7 @@ from bitproof.evaluate.runner import Runner, Subject
 from bitproof.evaluate.suite.build import Profile
 from bitproof.evaluate.suite.slice import Slice, make_items
 from bitproof.store.runs import Store
-from bitproof.types import Item, NotMeasured, Progress
+from bitproof.types import NotMeasured, Progress
 
 __all__ = ["choose", "level_scores", "shipped_levels"]
 
@@ -40,29 +40,34 @@ def level_scores(
 ) -> Scores:
     """The reference's score at every level that the profile can ask, on `n` items of another seed each.
 
-    Slices of which all levels are asked are left out, those whose part is not installed, and items that could not be
-    graded.
+    Levels are asked easiest first; after two in a row without a right answer the harder ones are not. Slices of which
+    all levels are asked are left out, those whose part is not installed, and items that could not be graded.
     """
-    items: list[Item] = []
-    for slice_ in wanted:
-        reachable = profile.reachable(slice_)
-        for level in () if slice_.sweep or len(reachable) == 1 else reachable:
-            try:
-                made = make_items(slice_, n, seed=seed + SELECTION_SEED, level=level)
-            except UsageError:
-                raise
-            except BitproofError:
-                break
-            items += [item for item in made if item.max_tokens <= profile.max_tokens]
-    answers = Runner(store, items, tokenizer, seed=seed).ask(subject, progress=progress)
-    found: dict[str, dict[float, list[float]]] = {}
-    for item in items:
-        score = grade(store, [item], answers)[item.id].score
-        if not isinstance(score, NotMeasured):
-            found.setdefault(item.slices[0], {}).setdefault(item.level, []).append(score)
-    return {
-        name: {level: sum(scores) / len(scores) for level, scores in levels.items()} for name, levels in found.items()
-    }
+    found: Scores = {}
+    steps = [(slice_, level) for slice_ in wanted for level in _to_choose(profile, slice_)]
+    for number, (slice_, level) in enumerate(steps):
+        if progress:
+            progress(number, len(steps), slice_.name)
+        scores = found.setdefault(slice_.name, {})
+        if list(scores.values())[-2:] == [0.0, 0.0]:
+            continue
+        try:
+            made = make_items(slice_, n, seed=seed + SELECTION_SEED, level=level)
+        except UsageError:
+            raise
+        except BitproofError:  # a part that is not installed
+            continue
+        items = [item for item in made if item.max_tokens <= profile.max_tokens]
+        grades = grade(store, items, Runner(store, items, tokenizer, seed=seed).ask(subject)).values()
+        known = [one.score for one in grades if not isinstance(one.score, NotMeasured)]
+        if known:
+            scores[level] = sum(known) / len(known)
+    return {name: scores for name, scores in found.items() if scores}
+
+
+def _to_choose(profile: Profile, slice_: Slice) -> tuple[float, ...]:
+    reachable = profile.reachable(slice_)
+    return () if slice_.sweep or len(reachable) == 1 else reachable
 
 
 def choose(scores: dict[float, float]) -> tuple[float, ...]:
