@@ -28,19 +28,20 @@ ROW = {
         }
     ],
 }
-TRUTH = {"id": "q_0", "ground_truth": [{"math.power": {"base": [2], "exponent": [3, 3.0], "mod": ["", 1]}}]}
+TRUTH = {"id": "q_0", "ground_truth": [{"math.power": {"base": [2], "args": ["", [3]]}}]}
+WRONG = {"id": "q_0", "ground_truth": [{"math.power": {"base": [2], "_args": ["", [3]]}}]}  # no such argument
 
 
 @pytest.fixture
 def package(tmp_path, monkeypatch):
-    """A package of BFCL's shape, with 61 rows of each kind."""
+    """A package of BFCL's shape, with 61 rows of each kind, and one that cannot be answered."""
     data = tmp_path / "bfcl_eval" / "data"
     (data / "possible_answer").mkdir(parents=True)
     (tmp_path / "bfcl_eval" / "__init__.py").write_text("raise ImportError('its code is never run')")
     for kind in ("simple_python", "multiple", "live_simple", "live_multiple", "irrelevance"):
-        text = "\n".join(json.dumps(ROW | {"id": f"q_{n}"}) for n in range(61))
+        text = "\n".join(json.dumps(ROW | {"id": f"q_{n}"}) for n in range(62))
         (data / f"BFCL_v4_{kind}.json").write_text(text)
-        text = "\n".join(json.dumps(TRUTH | {"id": f"q_{n}"}) for n in range(61))
+        text = "\n".join(json.dumps((TRUTH if n < 61 else WRONG) | {"id": f"q_{n}"}) for n in range(62))
         (data / "possible_answer" / f"BFCL_v4_{kind}.json").write_text(text)
     monkeypatch.syspath_prepend(str(tmp_path))
     rows.cache_clear()
@@ -65,7 +66,8 @@ def test_rows_become_items_whose_right_answer_is_right():
 
 @pytest.mark.usefixtures("package")
 def test_types_and_names_are_those_of_json_schema():
-    (row, *_) = rows("simple_python")
+    (row, *others) = rows("simple_python")
+    assert len(others) == 60
     assert row.name == row.functions[0]["name"] == "math_power"
     assert row.functions[0]["parameters"] == {
         "type": "object",

@@ -86,8 +86,9 @@ def _same(found: dict[str, Any], gold: dict[str, Any]) -> bool:
     return same_json(_folded(given), _folded(gold))
 
 
-def _allowed(found: dict[str, Any], table: dict[str, list[Any]]) -> bool:
+def _allowed(found: dict[str, Any], table: dict[str, Any]) -> bool:
     """Whether every argument given has one of its allowed values, and those left out may be."""
+    table = {key: values if isinstance(values, list) else [values] for key, values in table.items()}
     given = {key: value for key, value in found.items() if value is not None or None in table.get(key, [])}
     return all(
         any(_matches(given[key], value) for value in values) if key in given else "" in values

@@ -60,10 +60,19 @@ def rows(kind: str) -> tuple[Row, ...]:
         truth = answers[row["id"]]["ground_truth"] if answers else [{}]
         name, allowed = next(iter(truth[0].items()), (None, {}))
         single = len(turns) == len(truth) == 1
-        if not single or not all(allowed.values()) or len(json.dumps(functions)) > LONGEST:
+        if not single or len(json.dumps(functions)) > LONGEST or not _answerable(functions, name, allowed):
             continue
         found.append(Row(turns[0]["content"], functions, _legal(name) if name else None, allowed))
     return tuple(found)
+
+
+def _answerable(functions: tuple[dict[str, Any], ...], name: str | None, allowed: dict[str, list[Any]]) -> bool:
+    """Whether a call of the function could be right: some answers name arguments ("_class") that it does not take."""
+    if name is None:
+        return True
+    called = (each["parameters"] for each in functions if each["name"] == _legal(name))
+    takes = next(called, {}).get("properties", {})
+    return all(allowed.values()) and allowed.keys() <= takes.keys()
 
 
 def _read(name: str) -> list[dict[str, Any]]:
