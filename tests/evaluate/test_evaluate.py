@@ -23,6 +23,7 @@ from bitproof.evaluate.evaluate import _decide, evaluate
 from bitproof.evaluate.hosts import Target, open_host
 from bitproof.evaluate.plan import Plan
 from bitproof.evaluate.requirements import parse_requirement
+from bitproof.evaluate.results import Evaluation
 from bitproof.evaluate.runner import Answers
 from bitproof.evaluate.suite.build import Profile, build_suite
 from bitproof.evaluate.tiers import choose
@@ -121,10 +122,15 @@ def test_divergence_is_measured_when_only_the_reference_was_answered_before(ladd
         theirs = [key for key, record in rows if "kl_nats" in record and "[" in record.split('"kl_nats": ')[1][:1]]
         assert theirs
         connection.executemany("DELETE FROM completions WHERE key = ?", [(key,) for key in theirs])
-    again = run(ladder, tmp_path)
-    for one, other in zip(again.variants, found.variants, strict=True):
-        assert one.overall.difference == other.overall.difference
-        assert one.overall.kl_nats.value == pytest.approx(other.overall.kl_nats.value, rel=1e-3)
+    assert_alike(run(ladder, tmp_path), found)
+
+
+def assert_alike(one: Evaluation, other: Evaluation) -> None:
+    """The same answers; divergence up to rounding, as the reference's states were computed in other batches."""
+    for mine, theirs in zip(one.variants, other.variants, strict=True):
+        assert [row.difference for row in mine.comparisons] == [row.difference for row in theirs.comparisons]
+        assert [row.answers_changed for row in mine.comparisons] == [row.answers_changed for row in theirs.comparisons]
+        assert mine.overall.kl_nats.value == pytest.approx(theirs.overall.kl_nats.value, rel=1e-3)
 
 
 class Scripted:
@@ -220,7 +226,7 @@ def test_a_run_killed_with_9_goes_on(ladder, tmp_path, found):
     before = kept(out)
     again = run(ladder, out)
     assert 20 <= before < kept(out)
-    assert [one.comparisons for one in again.variants] == [one.comparisons for one in found.variants]
+    assert_alike(again, found)
 
 
 def kept(out: Path) -> int:

@@ -13,7 +13,7 @@ from bitproof.errors import UsageError
 from bitproof.evaluate.evaluate import evaluate
 from bitproof.evaluate.hosts import open_host
 from bitproof.evaluate.plan import Plan
-from bitproof.evaluate.shards import ask_shard, parse_shard
+from bitproof.evaluate.shards import ask_shard
 from bitproof.evaluate.suite.build import Profile
 
 PLAN = Plan(profile=Profile(name="demo", items=6, max_tokens=48, max_context=300), slices=("rare-vocabulary", "units"))
@@ -21,14 +21,6 @@ PLAN = Plan(profile=Profile(name="demo", items=6, max_tokens=48, max_context=300
 
 def host(ladder: Any) -> Any:
     return open_host("emulation", ladder.reference, ladder.artifacts[:2])
-
-
-@pytest.mark.parametrize(
-    "text", ["", "2", "0/3", "4/3", "1/0", "-1/3", "1/3/4", "a/b", "1 / 3", "1.0/2", "9999999/9999999"]
-)
-def test_what_is_no_shard_is_refused(text):
-    with pytest.raises(UsageError, match="second of four as 2/4"):
-        parse_shard(text)
 
 
 def test_shards_make_the_run_that_one_process_makes(ladder, tmp_path, monkeypatch):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
 
-from bitproof.cli.evaluate import PROFILES
+from bitproof.cli.asking import asking_options, budget_of, plan_of
 from bitproof.cli.evaluation import check_forms, end, show_evaluation, write_evaluation, write_option
-from bitproof.cli.options import format_option, model_option, seed_option
+from bitproof.cli.options import format_option, model_option
 from bitproof.cli.progress import progress
 
 
@@ -17,30 +18,32 @@ from bitproof.cli.progress import progress
 @click.argument("first")
 @click.argument("second")
 @model_option
-@click.option("--profile", type=click.Choice(PROFILES), default="quick", show_default=True, help="How much is asked.")
-@click.option("--slice", "slices", multiple=True, metavar="NAME", help="Ask this slice only; may be repeated.")
-@click.option("--require", multiple=True, metavar="WHAT", help="What SECOND must show: code>=-2pp; may be repeated.")
+@asking_options
 @click.option("--key-env", metavar="NAME", help="The environment variable that holds an endpoint's key.")
 @click.option("--out", default="comparison", show_default=True, help="Folder for the answers and report.html.")
-@click.option("--time", "time_s", type=click.FloatRange(min=1), metavar="SECONDS", help="Most seconds for each.")
-@click.option("--max-tokens", type=click.IntRange(min=1), help="Most tokens for each, prompts and answers.")
+@click.option("--max-cost-usd", type=click.FloatRange(min=0, min_open=True), metavar="USD", help="Most money for each.")
+@click.option(
+    "--price",
+    type=(click.FloatRange(min=0), click.FloatRange(min=0)),
+    metavar="IN OUT",
+    help="US dollars for a million prompt tokens and for a million answer tokens.",
+)
 @write_option
-@seed_option
 @format_option
 def compare(
     first: str,
     second: str,
     model: str,
-    profile: str,
-    slices: tuple[str, ...],
-    require: tuple[str, ...],
     key_env: str | None,
     out: str,
     time_s: float | None,
     max_tokens: int | None,
+    workers: int | None,
+    max_cost_usd: float | None,
+    price: tuple[float, float] | None,
     write: tuple[str, ...],
-    seed: int,
     output_format: str,
+    **asked: Any,
 ) -> None:
     """Compare two artifacts, engines or endpoints, item by item.
 
@@ -49,18 +52,12 @@ def compare(
     """
     from bitproof.cli.main import this_command
     from bitproof.evaluate.evaluate import evaluate
-    from bitproof.evaluate.plan import Plan
-    from bitproof.evaluate.requirements import parse_requirement
-    from bitproof.evaluate.runner import Budget
-    from bitproof.evaluate.suite.build import PROFILES as KNOWN
     from bitproof.evaluate.targets import PairHost
     from bitproof.models import load
 
     check_forms(write)
-    requirements = tuple(parse_requirement(text) for text in require)
-    plan = Plan(profile=KNOWN[profile], requirements=requirements, slices=slices, seed=seed)
-    place = PairHost(load(model), first, second, key_env=key_env)
-    budget = Budget(time_s=time_s, tokens=max_tokens)
+    plan, budget = plan_of(**asked), budget_of(time_s, max_tokens, max_cost_usd, price)
+    place = PairHost(load(model), first, second, key_env=key_env, workers=workers)
     with progress("compare") as report:
         result = evaluate(place, plan, out=Path(out), budget=budget, progress=report)
     result = replace(result, command=this_command())

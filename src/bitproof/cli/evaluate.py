@@ -4,31 +4,24 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from bitproof.cli.asking import asking_options, budget_of, plan_of
 from bitproof.cli.evaluation import check_forms, end, show_evaluation, write_evaluation, write_option
-from bitproof.cli.options import format_option, model_option, seed_option, trust_option
+from bitproof.cli.options import Shard, format_option, model_option, trust_option
+from bitproof.cli.output import say
 from bitproof.cli.progress import progress
+from bitproof.errors import UsageError
 
 if TYPE_CHECKING:
     from bitproof.evaluate.hosts import HostName
-
-PROFILES = ("demo", "quick", "core", "full")
-USES = ("chat", "extraction", "code", "long-context", "agents", "high-stakes")
 
 
 @click.command()
 @click.argument("artifacts", nargs=-1, required=True, metavar="ARTIFACT...")
 @model_option
-@click.option(
-    "--profile",
-    type=click.Choice(PROFILES),
-    default="quick",
-    show_default=True,
-    help="How much is asked: demo is half a minute a variant on two cores, quick two minutes.",
-)
 @click.option(
     "--engine",
     type=click.Choice(["emulation", "llamacpp", "vllm"]),
@@ -36,40 +29,31 @@ USES = ("chat", "extraction", "code", "long-context", "agents", "high-stakes")
     show_default=True,
     help="Where the reference and the variants run.",
 )
-@click.option("--slice", "slices", multiple=True, metavar="NAME", help="Ask this slice only; may be repeated.")
-@click.option(
-    "--require",
-    multiple=True,
-    metavar="WHAT",
-    help="What must be shown: code>=-2pp, json>=-1pp, memory_gib<=8; may be repeated.",
-)
-@click.option("--use", type=click.Choice(USES), help="Requirements for a use, instead of --require.")
-@click.option("--items", metavar="FILE", multiple=True, help="Your own items: JSONL, YAML, lm-eval or promptfoo files.")
-@click.option("--out", default="evaluation", show_default=True, help="Folder for the answers and report.html.")
-@click.option("--time", "time_s", type=click.FloatRange(min=1), metavar="SECONDS", help="Most seconds for one variant.")
-@click.option("--max-tokens", type=click.IntRange(min=1), help="Most tokens for one variant, prompts and answers.")
+@asking_options
 @click.option("--noise-floor/--no-noise-floor", default=True, help="Ask the reference again, otherwise computed.")
+@click.option(
+    "--shard", type=Shard(), help="Ask the i-th of n parts of the items only; a run without this adds them up."
+)
+@click.option("--ray", metavar="ADDRESS", help="Ask on a Ray cluster: HOST:PORT, or auto on one of its nodes.")
+@click.option("--out", default="evaluation", show_default=True, help="Folder for the answers and report.html.")
 @write_option
-@seed_option
 @trust_option
 @format_option
 def evaluate(
     artifacts: tuple[str, ...],
     model: str,
-    profile: str,
     engine: HostName,
-    slices: tuple[str, ...],
-    require: tuple[str, ...],
-    use: str | None,
-    items: tuple[str, ...],
+    noise_floor: bool,
+    shard: tuple[int, int] | None,
+    ray: str | None,
     out: str,
     time_s: float | None,
     max_tokens: int | None,
-    noise_floor: bool,
+    workers: int | None,
     write: tuple[str, ...],
-    seed: int,
     trust_remote_code: bool,
     output_format: str,
+    **asked: Any,
 ) -> None:
     """Ask variants what the reference is asked, and decide.
 
@@ -82,33 +66,38 @@ def evaluate(
     from bitproof.cli.main import this_command
     from bitproof.evaluate.evaluate import evaluate as run
     from bitproof.evaluate.hosts import open_host
-    from bitproof.evaluate.importers.load import load_items
-    from bitproof.evaluate.plan import Plan
-    from bitproof.evaluate.requirements import USES as REQUIREMENTS
-    from bitproof.evaluate.requirements import parse_requirement
-    from bitproof.evaluate.runner import Budget
-    from bitproof.evaluate.suite.build import PROFILES as KNOWN
+    from bitproof.evaluate.shards import ask_shard
     from bitproof.models import load
 
     check_forms(write)
-    plan = Plan(
-        profile=KNOWN[profile],
-        requirements=tuple(parse_requirement(text) for text in require or REQUIREMENTS.get(use or "", ())),
-        slices=slices,
-        further=tuple(item for file in items for item in load_items(file)),
-        seed=seed,
-        noise=noise_floor,
-    )
+    if shard and ray:
+        raise UsageError("are two ways to one end", where="--shard and --ray", remedy="Give one of them.")
+    plan, budget = plan_of(**asked, noise=noise_floor), budget_of(time_s, max_tokens)
     found = read_artifacts(artifacts)
     reference = load(model, trust_remote_code=trust_remote_code)
-    with progress("evaluate") as report:
-        result = run(
-            open_host(engine, reference, found),
-            plan,
-            out=Path(out),
-            budget=Budget(time_s=time_s, tokens=max_tokens),
-            progress=report,
+    place = open_host(engine, reference, found, workers=workers)
+    if shard:
+        with progress(f"shard {shard[0]} of {shard[1]}") as report:
+            folder = ask_shard(place, plan, out=Path(out), shard=shard, budget=budget, progress=report)
+        say(f"Answers: {folder}. With all shards there, run the same command without --shard.")
+        return
+    if ray:
+        from bitproof.evaluate.on_ray import Work, ask_on_ray
+
+        paths = tuple(artifact.path.resolve() for artifact in found)
+        work = Work(
+            engine=engine,
+            model=model,
+            artifacts=paths,
+            plan=plan,
+            budget=budget,
+            workers=workers,
+            trust_remote_code=trust_remote_code,
         )
+        with progress("Ray") as report:
+            ask_on_ray(work, out=Path(out), address=ray, progress=report)
+    with progress("evaluate") as report:
+        result = run(place, plan, out=Path(out), budget=budget, progress=report)
     result = replace(result, caveats=caveats_of(reference), command=this_command())
     show_evaluation(result, output_format)
     write_evaluation(result, Path(out), also=write)

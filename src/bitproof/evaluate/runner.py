@@ -53,6 +53,7 @@ class Answers:
     responses: dict[str, Response] = field(default_factory=dict)
     forced: dict[str, Forced] = field(default_factory=dict)
     prompts: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    keys: dict[str, tuple[str, ...]] = field(default_factory=dict)  # of the completions, in the store
     margins_nats: dict[str, float] = field(default_factory=dict)  # see `evaluate.margins`
     stopped: str = ""  # why not everything was asked
 
@@ -61,6 +62,7 @@ class Answers:
         self.responses |= further.responses
         self.forced |= further.forced
         self.prompts |= further.prompts
+        self.keys |= further.keys
         self.stopped = further.stopped
 
 
@@ -112,6 +114,7 @@ class Runner:
             def keep(key: str, completion: Completion) -> None:
                 for item, request in requests[key]:  # noqa: B023 - called before the loop goes on
                     texts[item.id].append(completion)
+                    answers.keys[item.id] = (*answers.keys.get(item.id, ()), key)
                     if not texts[item.id][1:]:
                         answers.prompts[item.id] = request.prompt_ids or ()
                         if completion.forced is not None:

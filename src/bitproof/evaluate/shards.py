@@ -11,7 +11,6 @@ file. Answers are known by what made them: a shard that was asked with other opt
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from bitproof.errors import UsageError
@@ -22,20 +21,12 @@ from bitproof.evaluate.runner import Budget
 from bitproof.store.runs import FILE, Store
 from bitproof.types import Progress
 
-__all__ = ["Shard", "ask_shard", "parse_shard", "take_in_shards"]
+__all__ = ["Shard", "ask_shard", "take_in_shards"]
 
 Shard = tuple[int, int]
 """(i, n): part i of n, counted from 1."""
 
 FOLDER = "shards"
-
-
-def parse_shard(text: str) -> Shard:
-    """`2/4` as (2, 4); raises UsageError for anything that is not a part of a whole."""
-    match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text)
-    if match is None or not 1 <= int(match[1]) <= int(match[2]):
-        raise UsageError("is no shard", where=f"--shard {text}", remedy="Write the second of four as 2/4.")
-    return int(match[1]), int(match[2])
 
 
 def ask_shard(

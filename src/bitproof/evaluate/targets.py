@@ -43,7 +43,8 @@ class PairHost:
     """Two models, `first` as the reference of `second`; a context manager.
 
     `reference` is the model that artifacts were made from, and whose tokenizer renders prompts. `key_env` names the
-    environment variable with the key of an endpoint, `patience` says how long one is waited for. Raises UsageError for
+    environment variable with the key of an endpoint, `patience` says how long one is waited for, and `workers` requests
+    are in flight there. Raises UsageError for
     a name that is none of the forms above.
     """
 
@@ -55,6 +56,7 @@ class PairHost:
         *,
         key_env: str | None = None,
         context_tokens: int = 2048,
+        workers: int | None = None,
         patience: Patience | None = None,
     ) -> None:
         self.words = f"{first} against {second}"
@@ -62,6 +64,7 @@ class PairHost:
         limit = int(getattr(reference.config, "max_position_embeddings", context_tokens))
         self.context_tokens = min(limit, context_tokens)
         self._reference, self._key_env, self._patience = reference, key_env, patience
+        self._in_flight = workers or 8
         self._known: KnownStates | None = None  # where the first is emulated
         self._first, self._second = self._target(first, leads=True), self._target(second, leads=False)
         if self._first.name == self._second.name:
@@ -145,7 +148,7 @@ class PairHost:
             from bitproof.engines.vllm_server import VllmGenerator
 
             kind = LlamaCppGenerator if engine == "llamacpp" else VllmGenerator
-            started = kind(found, context_tokens=self.context_tokens)
+            started = kind(found, context_tokens=self.context_tokens, slots=self._in_flight)
             return scoring(started) if leads else started
 
         return Target(name=text, digest=files_digest(found), open=start, describe=f"in {engine}")
@@ -154,7 +157,13 @@ class PairHost:
         url, _, model = text.partition("#")
 
         def start() -> Generator:
-            engine = HttpGenerator(url, model=model or None, key_env=self._key_env, patience=self._patience)
+            engine = HttpGenerator(
+                url,
+                model=model or None,
+                key_env=self._key_env,
+                workers=self._in_flight,
+                patience=self._patience,
+            )
             with ExitStack() as stack:  # closes it where the probe finds nobody
                 stack.enter_context(engine)
                 probe(engine, prompt_ids=prompt_ids(self.tokenizer, HELLO, where="probe"))
