@@ -89,7 +89,7 @@ class Forcing:
         run = list(takewhile(lambda token: token not in self._pieces, ids[place : place + LONGEST]))
         body = {"prompt": list(ids[:place]), "n_predict": len(run), "grammar": self._grammar(run)}
         answer = yield {**PLAIN, **FIELDS, **body}
-        entries = answer["completion_probabilities"]
+        entries = answer.get("completion_probabilities") or []
         same = takewhile(lambda pair: pair[0]["id"] == pair[1], zip(entries, run, strict=False))
         forced = [entry for entry, _ in same]
         before_end = len(entries) - (answer["stop_type"] == "eos")
@@ -141,6 +141,10 @@ class Forcing:
         body = {"prompt": prompt, "n_predict": 1, "n_probs": n_probs, "logit_bias": [[forced, FORCE]]}
         answer = yield {**PLAIN, **FIELDS, **body}
         entries: list[dict[str, Any]] = answer.get("completion_probabilities") or []
-        if entries and entries[0]["id"] != forced:
+        if not entries:
+            return None
+        if entries[0]["id"] != forced:
             raise Failure(f"llama.cpp took token {entries[0]['id']} although {forced} was forced", again=False)
-        return entries[0] if entries else None
+        if answer["stop_type"] != "eos" and entries[0]["bytes"][:1] not in ([], [0]):
+            self._plain.add(forced)  # text, which grammars force: they know no token that begins with a zero
+        return entries[0]
