@@ -15,6 +15,7 @@ from bitproof.errors import UsageError
 from bitproof.evaluate.plain import read_as, read_json, to_plain
 from bitproof.evaluate.records import Answered
 from bitproof.evaluate.results import Evaluation, GateOutcome, VariantResult
+from bitproof.evaluate.speed_results import SpeedReport
 from bitproof.report.json_ import to_json
 from bitproof.types import Estimate, Item, ItemPair, Measurement, NotMeasured, SliceComparison
 
@@ -27,7 +28,7 @@ JSON = st.recursive(
 )
 SCALARS: dict[Any, Any] = {
     str: TEXT,
-    int: st.integers(),
+    int: st.integers(-(2**63) + 1, 2**63 - 1),
     bool: st.booleans(),
     NoneType: st.none(),
     NotMeasured: st.builds(NotMeasured, TEXT),
@@ -58,7 +59,19 @@ def records_of(kind: Any, *, nan: bool = True) -> Any:
 
 
 @pytest.mark.parametrize(
-    "kind", [Estimate, Item, ItemPair, SliceComparison, GateOutcome, Measurement, VariantResult, Evaluation, Answered]
+    "kind",
+    [
+        Estimate,
+        Item,
+        ItemPair,
+        SliceComparison,
+        GateOutcome,
+        Measurement,
+        VariantResult,
+        Evaluation,
+        Answered,
+        SpeedReport,
+    ],
 )
 def test_what_is_written_is_read_as_it_was(kind: Any):
     @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
@@ -87,6 +100,8 @@ def test_a_figure_that_is_null_is_nan_and_a_field_that_is_new_has_its_default():
         ({"vlaue": 1}, "x: 'vlaue' is unknown here"),
         ({"n": 2.5}, "x, n: 2.5 is not a whole number"),
         ({"n": True}, "x, n: true is not a whole number"),
+        ({"n": 2**63}, "x, n: 9223372036854775808 is not a whole number"),
+        ({"value": 10**400}, "000... is not a number"),
         ({"n": None}, "x, n: null is not a whole number"),
         ({"value": "0.5"}, 'x, value: "0.5" is not a number'),
         ({"value": {"not_measured": "why"}}, "is not a number"),

@@ -1,6 +1,7 @@
 """A finished run's folder: everything that can be made of it, without what made it."""
 
 import json
+import math
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,16 +17,17 @@ import pytest
 from bitproof.cli.evaluation import FORMS as OFFERED
 from bitproof.engines.generation import Forced
 from bitproof.errors import MissingPartError, UsageError
-from bitproof.evaluate.records import LADDER, write_answers
+from bitproof.evaluate.records import LADDER, SPEED, write_answers
 from bitproof.evaluate.results import Evaluation
 from bitproof.evaluate.runner import Answers
+from bitproof.evaluate.speed_results import Load, LoadSpeed, Percentiles, SpeedReport, TargetSpeed
 from bitproof.formats.number import NumberFormat
 from bitproof.quantize.recommend import recommend
 from bitproof.report.forms import FORMS, Finished, read_finished, write_form
 from bitproof.report.json_ import to_json
 from bitproof.report.ladder import LadderReport
 from bitproof.store.runs import Store
-from bitproof.types import Grade, NotMeasured, Variant
+from bitproof.types import Estimate, Grade, NotMeasured, Variant
 
 MakeEvaluation = Callable[..., Evaluation]
 WHEN = datetime(2026, 1, 2, 3, 4, 5, 678, tzinfo=UTC)
@@ -135,6 +137,46 @@ def test_the_demo_keeps_answers_in_a_folder_of_their_own(make_evaluation: MakeEv
     finish(tmp_path / "evaluation", make_evaluation(variants=("nf4",)))
     (tmp_path / "evaluation" / "evaluation.json").rename(tmp_path / "evaluation.json")
     assert read_finished(tmp_path).folder == tmp_path / "evaluation"
+
+
+def test_speed_that_was_measured_into_the_folder_is_on_the_page(make_evaluation: MakeEvaluation, tmp_path: Path):
+    absent = NotMeasured("too few requests")
+    bound = Estimate(value=1.5, low=1.0, high=math.inf, n=20, n_clusters=20)
+    load = LoadSpeed(
+        load=Load(n_requests=20, rate_per_s=2.0),
+        n_answered=20,
+        n_failed=0,
+        duration_s=10.0,
+        in_flight=1.0,
+        first_token_s=Percentiles(p50=bound, p95=bound, p99=absent),
+        between_tokens_s=Percentiles(p50=absent, p95=absent, p99=absent),
+        whole_s=Percentiles(p50=absent, p95=absent, p99=absent),
+        gap_p95_s=absent,
+        tokens_per_s=absent,
+        requests_per_s=absent,
+        stages=(),
+        client_late_s=0.0,
+    )
+    target = TargetSpeed(
+        name="served", engine="llama.cpp", version="1", settings={}, loads=(load,), peak_memory_bytes=absent
+    )
+    speed = SpeedReport(targets=(target,), seed=0, prompts_digest="ab" * 32, prompt_tokens=20, answer_tokens=5)
+    finish(tmp_path, make_evaluation(variants=("nf4",)))
+    (tmp_path / SPEED).write_text(to_json(speed))
+    run = read_finished(tmp_path)
+    assert run.speed is not None
+    assert run.speed.targets[0].loads[0].load == load.load
+    page = made_by(run, tmp_path / "out", "html")["report.html"].decode()
+    assert "<bdi>served</bdi>" in page
+
+
+@pytest.mark.parametrize("column", ["levels", "reference", "difference", "kl_nats"])
+def test_a_curve_with_a_figure_missing_is_refused(make_evaluation: MakeEvaluation, tmp_path: Path, column: str):
+    plain = json.loads(to_json(make_evaluation(variants=("nf4",))))
+    plain["variants"][0]["curves"][0][column].pop()
+    (tmp_path / "evaluation.json").write_text(json.dumps(plain))
+    with pytest.raises(UsageError, match="the curve of 'nf4' in 'arithmetic' has not one figure for each level"):
+        read_finished(tmp_path)
 
 
 @pytest.mark.parametrize(("left", "words"), [("notes.txt", "Name the folder"), ("run.sqlite", "is not finished")])

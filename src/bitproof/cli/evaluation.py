@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.util import find_spec
@@ -65,7 +66,7 @@ def write_forms(run: Finished, out: Path, forms: Sequence[str]) -> None:
 
     for form in forms:
         files = write_form(form, run, out, version=__version__)
-        place = files[0] if len(files) == 1 else f"{len(files)} files in {out}"
+        place = files[0] if len(files) == 1 else f"{len(files)} files in {os.path.commonpath(files)}"
         say(f"{'Report' if form == 'html' else form}: {place}")
 
 

@@ -11,7 +11,7 @@ from bitproof.cli.options import format_option
 
 
 @click.command()
-@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("folder", type=click.Path(path_type=Path))
 @write_option
 @click.option(
     "--out",

@@ -27,6 +27,7 @@ AGAIN = (
     "what was answered is not asked again."
 )
 NOT_MEASURED = "not_measured"
+LARGEST = 2**63 - 1  # whole number
 SCALARS: dict[Any, tuple[type, ...]] = {
     bool: (bool,),
     int: (int,),
@@ -141,6 +142,8 @@ def _fits(kind: Any, plain: Any) -> bool:
         return isinstance(plain, dict) and plain.keys() == {NOT_MEASURED}
     if origin is dict or dataclasses.is_dataclass(kind):
         return isinstance(plain, dict)
+    if type(plain) is int and not -LARGEST <= plain <= LARGEST:
+        return False
     return type(plain) in SCALARS[kind] or (kind is float and plain is None)
 
 

@@ -2,6 +2,7 @@
 
 evaluation.json         every figure
 ladder.json             the divergence of the whole ladder, where one was measured
+speed.json              speed under load, where `bitproof bench` was given the same folder
 answers/SUBJECT.jsonl   what the reference, a variant or a noise floor answered: one line an item, see `Answered`
 """
 
@@ -29,6 +30,7 @@ __all__ = [
     "ANSWERS",
     "EVALUATION",
     "LADDER",
+    "SPEED",
     "Answered",
     "Given",
     "file_name",
@@ -38,7 +40,7 @@ __all__ = [
     "write_answers",
 ]
 
-EVALUATION, LADDER, ANSWERS = "evaluation.json", "ladder.json", "answers"
+EVALUATION, LADDER, SPEED, ANSWERS = "evaluation.json", "ladder.json", "speed.json", "answers"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,7 +161,12 @@ def _given(forced: Forced | None, reference: Forced | None) -> Given | NotMeasur
 def read_evaluation(folder: Path) -> Evaluation:
     """The figures of a finished run; raises UsageError where they are not there, or damaged."""
     path = folder / EVALUATION
-    return read_as(Evaluation, read_json(path), where=str(path))
+    found = read_as(Evaluation, read_json(path), where=str(path))
+    for curve in (curve for row in (*found.variants, *found.noise) for curve in row.curves):
+        if {len(curve.reference), len(curve.difference), len(curve.kl_nats)} != {len(curve.levels)}:
+            what = f"the curve of {curve.variant[:80]!r} in {curve.slice[:80]!r} has not one figure for each level"
+            raise UsageError(what, where=str(path), remedy=AGAIN)
+    return found
 
 
 def read_answers(folder: Path, subject: str) -> list[Answered]:

@@ -15,6 +15,7 @@ from bitproof.evaluate.records import (
     ANSWERS,
     EVALUATION,
     LADDER,
+    SPEED,
     Answered,
     file_name,
     item_pairs,
@@ -22,6 +23,7 @@ from bitproof.evaluate.records import (
     read_evaluation,
 )
 from bitproof.evaluate.results import Evaluation
+from bitproof.evaluate.speed_results import SpeedReport
 from bitproof.report.json_ import to_json
 from bitproof.report.ladder import LadderReport
 
@@ -34,18 +36,19 @@ File = tuple[str, str | Callable[[Path], None]]  # its name in the folder, and i
 class Finished:
     """What a finished run left: at least one of an evaluation and a ladder.
 
-    `folder` holds the answers and the database; `when` it ended, in UTC.
+    `folder` holds the answers and the database; `when` it ended, in UTC. `speed` is what `bitproof bench` left there.
     """
 
     evaluation: Evaluation | None
     ladder: LadderReport | None
     folder: Path
     when: datetime
+    speed: SpeedReport | None = None
 
 
 def read_finished(folder: Path) -> Finished:
     """What is in the folder of a run; raises UsageError where none has finished there, or its records are damaged."""
-    evaluation, ladder = folder / EVALUATION, folder / LADDER
+    evaluation, ladder, speed = (folder / name for name in (EVALUATION, LADDER, SPEED))
     records = [path for path in (evaluation, ladder) if path.is_file()]
     if not records:
         unfinished = (folder / ANSWERS).is_dir() or any(folder.glob("*.sqlite"))
@@ -62,6 +65,7 @@ def read_finished(folder: Path) -> Finished:
         ladder=read_as(LadderReport, read_json(ladder), where=str(ladder)) if ladder in records else None,
         folder=inner if (inner / ANSWERS).is_dir() and not (folder / ANSWERS).is_dir() else folder,
         when=datetime.fromtimestamp(records[0].stat().st_mtime, UTC),
+        speed=read_as(SpeedReport, read_json(speed), where=str(speed)) if speed.is_file() else None,
     )
 
 
@@ -100,7 +104,8 @@ def _html(run: Finished, version: str) -> Iterator[File]:
     from bitproof.report import evaluation_html, html
 
     if run.evaluation is not None:
-        yield "report.html", evaluation_html.render(run.evaluation, ladder=run.ladder, version=version)
+        page = evaluation_html.render(run.evaluation, ladder=run.ladder, speed=run.speed, version=version)
+        yield "report.html", page
     elif run.ladder is not None:
         yield "report.html", html.render(run.ladder, version=version)
 

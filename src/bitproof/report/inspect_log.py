@@ -125,6 +125,7 @@ def _sample(pair: ItemPair, model: str) -> dict[str, Any]:
             "cluster": item.cluster,
             "level": item.level,
             "grader": item.grader,
+            "tool_calls": pair.variant.tool_calls,
             "reference_answers": pair.reference.texts,
             "reference_score": pair.reference_score,
             "kl_nats": pair.kl_nats,
