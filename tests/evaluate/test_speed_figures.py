@@ -168,8 +168,11 @@ def test_guiding_repairs_breaks_and_costs() -> None:
     ]
     free = {str(i): graded(float(i < 10), float(i < 12), 1.0, 10) for i in range(20)}
     guided = {str(i): graded(float(2 <= i < 15), 1.0, 1.5, 12) for i in range(19)}
+    refused = Response(texts=("",), finish="error", error="HTTP 400: no grammar")
+    guided["19"] = refused, Grade(score=0.0, parts={"valid_schema": 0.0})
     found = guided_effect(items, free, guided, target="t", slice_="json")
     assert (found.n_items, found.n_clusters, found.failed) == (19, 5, 1)
+    assert found.failures == {"HTTP 400: no grammar": 1}
     assert (found.repaired, found.broken) == (5, 2)
     assert estimate(found.score_difference).value == pytest.approx(3 / 19)
     assert estimate(found.valid_free).value == pytest.approx(12 / 19)
@@ -181,7 +184,8 @@ def test_guiding_repairs_breaks_and_costs() -> None:
     assert estimate(found.score_guided).value == pytest.approx(13 / 19)
     nothing = guided_effect(items, {}, {}, target="t", slice_="json")
     assert isinstance(nothing.score_difference, NotMeasured)
-    assert nothing.failed == 0  # nothing was asked
+    half = guided_effect(items, free, {"0": guided["0"]}, target="t", slice_="json")
+    assert (half.n_items, half.failed, nothing.failed) == (1, 0, 0)  # what was not asked both ways did not fail
     lacking = guided_effect(items, free, guided, target="t", slice_="json", valid="schema")
     assert isinstance(lacking.valid_free, NotMeasured)
 

@@ -134,6 +134,11 @@ def test_drafts_and_guiding_have_tables_of_their_own(width: int) -> None:
     for part in ("w4a16, json", "60.0", "100.0", "[50.0, 100.0]", "6, 2", "1.250"):
         assert part in guided
     assert ("1.100" in guided) == ("+10.0" in guided) == (width == 160)
+    nan = float("nan")
+    single = replace(report().guided[0], n_clusters=1, valid_free=replace(estimate(0.6, nan), low=nan))
+    one = replace(report(), guided=(single,))
+    assert "no interval:" not in shown(guided_table(one, width=width), width)
+    assert "w4a16, json: no intervals" in "\n".join(speed_notes(one))
     assert sum(not isinstance(part, str) for part in speed_parts(report(), width=width)) == 4
     alone = replace(report(), targets=(replace(report().targets[0], loads=(), draft_acceptance=NO_DRAFT),))
     assert sum(not isinstance(part, str) for part in speed_parts(alone, width=width)) == 1

@@ -12,11 +12,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 
-from bitproof.engines.generation import Completion, Generator, Request
+from bitproof.engines.generation import Completion, Request
+from bitproof.engines.http import HttpGenerator
 from bitproof.errors import MissingPartError
 from bitproof.evaluate.graders.registry import find_grader
 from bitproof.evaluate.speed_client import Meter
@@ -46,9 +48,17 @@ def json_items(n: int, *, seed: int) -> tuple[dict[str, list[Item]], dict[str, s
 
 
 def ask_both_ways(
-    engine: Generator, items: Mapping[str, Sequence[Item]], meter: Meter, name: str, progress: Progress | None = None
+    engine: HttpGenerator,
+    items: Mapping[str, Sequence[Item]],
+    meter: Meter,
+    name: str,
+    progress: Progress | None = None,
 ) -> list[GuidedEffect]:
-    """Every item with and without its schema; the effect on each slice, as far as the budget went."""
+    """Every item with and without its schema; the effect on each slice, as far as the budget went.
+
+    A request is tried once more where its connection broke: at temperature 0 nothing else would change.
+    """
+    engine.client.patience = replace(engine.client.patience, attempts=2)
     done, total, effects = 0, 2 * sum(map(len, items.values())), list[GuidedEffect]()
 
     def answered(item: Item) -> None:
@@ -71,7 +81,7 @@ def ask_both_ways(
 
 
 def _answers(
-    engine: Generator, block: Sequence[Item], by_schema: bool, meter: Meter, answered: Callable[[Item], None]
+    engine: HttpGenerator, block: Sequence[Item], by_schema: bool, meter: Meter, answered: Callable[[Item], None]
 ) -> Graded:
     by_key = {item.id: item for item in block}
     found: dict[str, tuple[Response, Grade]] = {}
@@ -82,7 +92,8 @@ def _answers(
         found[item.id] = response, find_grader(item.grader).grade(item, response)
         answered(item)
 
-    engine.generate([request_of(item, by_schema=by_schema) for item in block], keep)
+    requests = (request_of(item, by_schema=by_schema) for item in block if not meter.spent())
+    engine.generate(requests, keep)
     return found
 
 
@@ -109,13 +120,13 @@ def guided_effect(
 ) -> GuidedEffect:
     """Compare graded answers with and without guiding; `valid` is the part of a grade that says so.
 
-    Items that neither way was asked (a budget was spent) do not count.
+    Items that were not asked both ways (a budget was spent) do not count.
     """
-    asked = [item for item in items if item.id in free or item.id in guided]
+    asked = [item for item in items if item.id in free and item.id in guided]
     pairs = [
         (item, *free[item.id], *guided[item.id])
         for item in asked
-        if item.id in free and item.id in guided and _graded(*free[item.id]) and _graded(*guided[item.id])
+        if _graded(*free[item.id]) and _graded(*guided[item.id])
     ]
     clusters = [item.cluster for item, *_ in pairs]
     before = [_score(grade) for _, _, grade, _, _ in pairs]

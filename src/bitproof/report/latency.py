@@ -128,7 +128,9 @@ def _guided_row(row: GuidedEffect) -> dict[str, Any]:
 
 
 def _written(value: Estimate | NotMeasured, write: Callable[[Estimate], tuple[str, str]]) -> tuple[str, str]:
-    return ("–", "") if isinstance(value, NotMeasured) else write(value)
+    if isinstance(value, NotMeasured):
+        return "–", ""
+    return (write(value)[0], "") if math.isnan(value.low) else write(value)
 
 
 def _figure(value: Estimate | NotMeasured, scale: float = 1.0) -> tuple[str, str]:

@@ -145,6 +145,8 @@ def _beside(report: SpeedReport) -> Iterator[str]:
             yield f"{where}: cut at their limit of tokens: {row.cut_free} free and {row.cut_guided} guided answers."
         if not row.n_items:
             yield f"{where}: not measured: no item was answered both ways."
+        elif row.n_clusters < 2:
+            yield f"{where}: no intervals, which need items of at least two clusters."
         if row.failed:
             why = "; ".join(f"{n} x {reason}" for reason, n in row.failures.items())
             yield f"{where}: {row.failed} items were not answered both ways: {why}"
@@ -207,8 +209,10 @@ def _plain(figure: Estimate | NotMeasured | None, scale: float) -> str:
 
 
 def _two_lines(figure: Estimate | NotMeasured, write: Callable[[Estimate], tuple[str, str]]) -> str:
-    """`52.0` over `[31.3, 72.2]`."""
-    return "-" if isinstance(figure, NotMeasured) else "\n".join(write(figure)).rstrip()
+    """`52.0` over `[31.3, 72.2]`; without an interval where there is none."""
+    if isinstance(figure, NotMeasured):
+        return "-"
+    return write(figure)[0] if math.isnan(figure.low) else "\n".join(write(figure))
 
 
 def _share(figure: Estimate) -> tuple[str, str]:
