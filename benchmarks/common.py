@@ -10,7 +10,6 @@ import datetime
 import json
 import math
 import os
-import platform
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -18,6 +17,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from bitproof.store.machine import machine
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -56,18 +57,6 @@ def at_most(limit: float, *, id: str, what: str, value: float | None, unit: str,
     """A figure that may not exceed `limit`; `rest` are further fields of Figure."""
     met = None if value is None else value <= limit
     return Figure(id=id, what=what, value=value, unit=unit, goal=f"at most {limit:g}", met=met, **rest)
-
-
-def machine() -> dict[str, str | int | float]:
-    """Processor model, cores and memory: what a figure depends on, and nothing that names the machine."""
-    lines = _read("/proc/cpuinfo").splitlines()
-    models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return {
-        "processor": models[0] if models else platform.processor() or platform.machine(),
-        "cores": os.cpu_count() or 1,
-        "memory_gib": round(memory / 2**30, 1),
-    }
 
 
 def commit() -> str:
@@ -144,10 +133,3 @@ def write_result(name: str, figures: Sequence[Figure], *, folder: Path = RESULTS
     aside.write_text(json.dumps(result, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
     os.replace(aside, path)
     return path
-
-
-def _read(path: str) -> str:
-    try:
-        return Path(path).read_text()
-    except OSError:
-        return ""

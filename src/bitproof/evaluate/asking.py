@@ -55,6 +55,7 @@ class Run:
         self.stopped: dict[str, str] = {}
         self.losses: dict[str, DecisiveLoss] = {}
         self.record: dict[str, Any] = {}
+        self.engine = ""  # that answered for the reference, in words
         self.suite = Suite(name="", seed=plan.seed, items=())
         self.expected, self.grades = Answers(subject=""), dict[str, Grade]()
         self._store, self._out, self._progress, self._shard = store, out, progress, shard
@@ -78,6 +79,8 @@ class Run:
                 self.record = self.plan.record(self.suite, self.target, self.variants, self.place.words)
                 _claim(self._store, self.record, self._out)
             items = self._items(look)
+            settings = ", ".join(f"{name} {value}" for name, value in subject.engine.settings.items())
+            self.engine = f"{subject.engine.name} {subject.engine.version}: {settings}"
             self.expected = self._asked(subject, items, None)
             self.place.remember(subject.engine, self.expected)
             self.grades = grade(self._store, items, self.expected)

@@ -14,6 +14,7 @@ from bitproof.evaluate.results import Evaluation, Recommendation, VariantResult
 from bitproof.evaluate.runner import Budget
 from bitproof.evaluate.shards import take_in_shards
 from bitproof.evaluate.suite.registry import slices
+from bitproof.store.machine import machine, versions
 from bitproof.store.runs import Store, digest_of
 from bitproof.types import Progress
 
@@ -103,8 +104,7 @@ def _how(run: Run, looks: dict[str, int]) -> dict[str, str]:
     suite, plan = run.suite, run.plan
     levels = "; ".join(f"{name} {', '.join(f'{level:g}' for level in found)}" for name, found in suite.levels.items())
     words = {
-        "Suite": f"{suite.name}, {len(suite.items)} items, seed {suite.seed}, sha256 {suite.digest[:16]}",
-        "Engine": run.place.words,
+        "Engine": f"{run.place.words} ({run.engine})",
         "Levels": f"chosen by the reference's score alone, on other items: {levels}",
     }
     if plan.looks > 1:
@@ -113,5 +113,8 @@ def _how(run: Run, looks: dict[str, int]) -> dict[str, str]:
             f"at most {plan.looks}, at the one-sided levels {spent}: "
             f"{', '.join(f'{name} {n}' for name, n in looks.items())}"
         )
+    here = machine()
+    words["Machine"] = f"{here['processor']}, {here['cores']} cores, {here['memory_gib']} GiB"
+    words["Versions"] = ", ".join(f"{name} {found}" for name, found in versions().items())
     words["Seconds"] = ", ".join(f"{name} {seconds:.0f}" for name, seconds in run.seconds.items())
     return words

@@ -1,0 +1,36 @@
+"""What a figure was made on: never a host's name, never a path."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+__all__ = ["machine", "versions"]
+
+MOVE_FIGURES = ("bitproof", "torch", "transformers", "compressed-tensors", "numpy", "scipy")
+
+
+def machine() -> dict[str, str | int | float]:
+    """Processor model, cores and memory: what a figure depends on, and nothing that names the machine."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
+    models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return {
+        "processor": models[0] if models else platform.processor() or platform.machine(),
+        "cores": os.cpu_count() or 1,
+        "memory_gib": round(memory / 2**30, 1),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the installed packages that figures depend on."""
+    found = {"python": platform.python_version()}
+    for name in MOVE_FIGURES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
