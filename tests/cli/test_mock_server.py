@@ -1,9 +1,13 @@
-"""`bitproof mock-server`, without serving: what its options mean."""
+"""`bitproof mock-server`: what its options mean, and how it ends."""
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
+import httpx2
 import pytest
 from click.testing import CliRunner
 
@@ -42,3 +46,18 @@ def test_the_help_names_every_fault() -> None:
 
     text = CliRunner().invoke(mock_server, ["--help"]).output.replace("\n", " ")
     assert all(name in text for name in (*KINDS, *IGNORABLE))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_ends_cleanly_when_it_is_told_to(number: signal.Signals) -> None:
+    command = [sys.executable, "-m", "bitproof", "mock-server", "--echo", "--port", "0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        url = process.stderr.readline().split()[1]
+        assert url.startswith("http://127.0.0.1:")
+        said = {"model": "mock", "messages": [{"role": "user", "content": "hello"}]}
+        assert httpx2.post(f"{url}/chat/completions", json=said, trust_env=False).status_code == 200
+        process.send_signal(number)
+        rest = process.stderr.read()
+        assert process.wait(timeout=20) == 0
+    assert rest == "Stopped after 1 request.\n"
