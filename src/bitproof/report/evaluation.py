@@ -46,7 +46,7 @@ UNDECIDED = (
 class Cell:
     """A slice of a variant. `step` is from -4 (a great loss) to 4; `value` is in points, or a divergence in nats.
 
-    `undecided` marks a difference that is not one yet. `reason` says why there is no difference, or no divergence.
+    `undecided` marks a difference that is not one yet; `moved` is the divergence beside a difference. `reason` says why there is no difference, or no divergence.
     """
 
     kind: Literal["difference", "divergence", "nothing"]
@@ -54,6 +54,7 @@ class Cell:
     interval: str
     step: int = 0
     undecided: bool = False
+    moved: str = ""
     outcome: Outcome | None = None  # of the slice's gate, where it has one that was tested
     reason: str = ""
     comparison: SliceComparison | None = None
@@ -140,6 +141,7 @@ def _cell(evaluation: Evaluation, variant: VariantResult, name: str) -> Cell:
             interval=interval,
             step=step_of(found.difference.value),
             undecided=_undecided(found.difference, outcome),
+            moved="" if isinstance(found.kl_nats, NotMeasured) else figures.number(found.kl_nats.value),
             outcome=outcome,
             comparison=found,
         )
