@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -36,6 +37,7 @@ OPTIONS = (
         metavar="WHAT",
         help="What must be shown: code>=-2pp, json>=-1pp, memory_gib<=8; may be repeated.",
     ),
+    click.option("--speed", metavar="FILE", help="The speed.json of bitproof bench: decides p95_latency_s<=1.5."),
     click.option("--use", type=click.Choice(USES), help="Requirements for a use, instead of --require."),
     click.option(
         "--looks",
@@ -66,6 +68,7 @@ def plan_of(
     items: tuple[str, ...],
     require: tuple[str, ...],
     use: str | None,
+    speed: str | None,
     looks: int,
     stop_early: bool,
     seed: int,
@@ -73,9 +76,11 @@ def plan_of(
 ) -> Plan:
     """The plan that these options describe."""
     from bitproof.evaluate.importers.load import load_items
+    from bitproof.evaluate.plain import read_as, read_json
     from bitproof.evaluate.plan import Plan
     from bitproof.evaluate.requirements import USES as REQUIREMENTS
     from bitproof.evaluate.requirements import parse_requirement
+    from bitproof.evaluate.speed_results import SpeedReport
     from bitproof.evaluate.suite.build import PROFILES as KNOWN
 
     if require and use:
@@ -87,6 +92,7 @@ def plan_of(
         further=tuple(load_items(*items)) if items else (),
         seed=seed,
         noise=noise,
+        speed=None if speed is None else read_as(SpeedReport, read_json(Path(speed)), where=speed),
         looks=looks,
         stop_early=stop_early,
     )

@@ -75,7 +75,7 @@ class Run:
             if look == 1:
                 self._choose_levels(subject)
                 self.suite = self.suite_of(1)
-                check_requirements(self.plan.required, self.suite.slices)
+                check_requirements(self.plan.required, self.suite.slices, speed=self.plan.speed is not None)
                 self.record = self.plan.record(self.suite, self.target, self.variants, self.place.words)
                 _claim(self._store, self.record, self._out)
             items = self._items(look)

@@ -9,7 +9,7 @@ confirm. Whole clusters go to a split, by the hash of their name and the seed: b
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,21 +19,18 @@ from bitproof.evaluate.early import DecisiveLoss
 from bitproof.evaluate.hosts import Target
 from bitproof.evaluate.requirements import ALL
 from bitproof.evaluate.results import GateOutcome, Recommendation, Requirement, RungOutcome
+from bitproof.evaluate.speed_gates import SPEEDS, load_of, speed_gate
+from bitproof.evaluate.speed_results import SpeedReport
 from bitproof.stats.clustered import PairedDifference, paired_difference
 from bitproof.stats.decision import Decision, Gate, GateResult, Rung, decide, quality_gate
-from bitproof.stats.quantiles import minimum_n, quantile_interval, quantile_p_above, quantile_p_below
 from bitproof.store.runs import digest_of
-from bitproof.types import Artifact, Estimate, NotMeasured, Response
+from bitproof.types import Artifact, Estimate, NotMeasured
 
 __all__ = ["best_of_each_size", "choose_variants", "in_selection", "recommend", "sizes_of"]
 
 SAME_SIZE = 1.05  # of two variants: the larger has at most so many times the bytes of the smaller
 SELECTION = 1 / 3  # of the clusters
 Mask = NDArray[np.bool_]
-LATENCIES: dict[str, Callable[[Response], float | None]] = {
-    "p95_latency_s": lambda response: response.total_s,
-    "p95_first_token_s": lambda response: response.first_token_s,
-}
 
 
 def in_selection(clusters: Sequence[str], *, seed: int) -> Mask:
@@ -103,11 +100,12 @@ def recommend(
     alphas: Mapping[str, float] | None = None,
     passed_over: dict[str, str] | None = None,
     losses: Mapping[str, DecisiveLoss] | None = None,
+    speed: SpeedReport | None = None,
 ) -> Recommendation:
     """Test the variants, largest first, those of unknown size in the order given; see the module.
 
     `alphas` are the levels of variants that are looked at again, `passed_over` those that an earlier look left out,
-    `losses` those that were stopped early, which are tested no more.
+    `losses` those that were stopped early, which are tested no more. `speed` decides on requirements of speed.
     """
     sizes = sizes_of(variants)
     passed_over = choose_variants(sizes, paired, seed=seed) if passed_over is None else passed_over
@@ -118,9 +116,13 @@ def recommend(
         both = paired[target.name]
         level = (alphas or {}).get(target.name, alpha)
         confirming = ~in_selection(both.cluster.tolist(), seed=seed) if passed_over else np.ones(len(both.pairs), bool)
-        gates = []
+        gates: list[Gate] = []
+        figure: Estimate | float | NotMeasured
         for requirement in requirements:
-            gate, figure = _gate(requirement, target, both, confirming, level)
+            if requirement.subject in SPEEDS:  # measured once, whatever the looks
+                gate, figure = speed_gate(requirement, load_of(speed, target.name), alpha=alpha)
+            else:
+                gate, figure = _gate(requirement, target, both, confirming, level)
             if losses and target.name in losses:
                 gate = losses[target.name].gate(requirement)
             gates.append(gate)
@@ -132,8 +134,6 @@ def recommend(
 def _gate(
     requirement: Requirement, target: Target, paired: Paired, confirming: Mask, alpha: float
 ) -> tuple[Gate, Estimate | float | NotMeasured]:
-    if requirement.subject in LATENCIES:
-        return _latency(requirement, paired, alpha)
     if requirement.kind != "slice":
         return _quantity(requirement, target)
     of_slice = np.ones(len(paired.pairs), bool) if requirement.subject == ALL else paired.of_slice(requirement.subject)
@@ -156,21 +156,6 @@ def _quantity(requirement: Requirement, target: Target) -> tuple[Gate, float | N
     value = {"memory_gib": size / 2**30, "size_mb": size / 1e6, "bits_per_parameter": bits}[requirement.subject]
     met = value <= requirement.limit if requirement.kind == "at most" else value >= requirement.limit
     return Gate(name=requirement.text, p_pass=0.0 if met else 1.0, p_fail=1.0 if met else 0.0), value
-
-
-def _latency(requirement: Requirement, paired: Paired, alpha: float) -> tuple[Gate, Estimate | NotMeasured]:
-    """A 95th percentile of seconds, by order statistics, over all answers of a serving engine."""
-    of = LATENCIES[requirement.subject]
-    known = [seconds for pair in paired.pairs if (seconds := of(pair.variant)) is not None]
-    least = minimum_n(0.95, confidence=1 - alpha)
-    if len(known) < least:
-        reason = f"{len(known)} answers were timed, and a 95th percentile needs {least}: evaluate in a serving engine"
-        return Gate(name=requirement.text, unmeasurable=reason), NotMeasured(reason)
-    within, beyond = (test(known, 0.95, requirement.limit) for test in (quantile_p_below, quantile_p_above))
-    if requirement.kind == "at least":
-        within, beyond = beyond, within
-    figure = quantile_interval(known, 0.95, level=1 - 2 * alpha)
-    return Gate(name=requirement.text, p_pass=within, p_fail=beyond), figure or NotMeasured("too few answers")
 
 
 def _in_words(
@@ -205,13 +190,13 @@ def _in_words(
 
 def _gate_outcome(result: GateResult, requirement: Requirement, figure: Estimate | float | NotMeasured) -> GateOutcome:
     gate = result.gate
-    measured = not gate.unmeasurable
+    tested = requirement.kind == "slice" and not gate.unmeasurable
     return GateOutcome(
         requirement=requirement,
         outcome=result.outcome,
         figure=figure,
-        p_pass=gate.p_pass if measured else None,
-        p_fail=result.p_fail_holm if measured else None,
+        p_pass=gate.p_pass if tested else None,
+        p_fail=result.p_fail_holm if tested else None,
         items_needed=gate.items_needed if result.outcome == "inconclusive" else None,
         why=_gate_words(result, requirement, figure),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from bitproof.evaluate.analysis import analyse
@@ -13,6 +14,7 @@ from bitproof.evaluate.plan import Plan
 from bitproof.evaluate.results import Evaluation, Recommendation, VariantResult
 from bitproof.evaluate.runner import Budget
 from bitproof.evaluate.shards import take_in_shards
+from bitproof.evaluate.speed_gates import tokens_per_s
 from bitproof.evaluate.suite.registry import slices
 from bitproof.store.machine import machine, versions
 from bitproof.store.runs import Store, digest_of
@@ -39,7 +41,7 @@ def evaluate(
         recommendation, looks = _decide(run, paired)
 
     def result(target: Target) -> VariantResult:
-        return analyse(
+        found = analyse(
             paired[target.name],
             run.suite,
             describe=target.describe,
@@ -50,6 +52,7 @@ def evaluate(
             seconds=run.seconds.get(target.name),
             stopped=run.stopped.get(target.name, ""),
         )
+        return replace(found, tokens_per_s=tokens_per_s(plan.speed, target.name))
 
     return Evaluation(
         reference=run.target.name,
@@ -89,6 +92,7 @@ def _decide(run: Run, paired: dict[str, Paired]) -> tuple[Recommendation, dict[s
             alphas={name: plan.levels[look - 1] for name, look in looks.items()},
             passed_over=passed_over,
             losses=run.losses,
+            speed=plan.speed,
         )
         waiting = next((rung for rung in found.rungs if rung.tested and rung.outcome != "pass"), None)
         if waiting is None or waiting.outcome != "inconclusive" or looks[waiting.variant] == plan.looks:

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from bitproof.evaluate.hosts import Target
+from bitproof.evaluate.plain import to_plain
 from bitproof.evaluate.requirements import parse_requirement
 from bitproof.evaluate.results import Requirement
+from bitproof.evaluate.speed_results import SpeedReport
 from bitproof.evaluate.suite.build import Profile, Suite
 from bitproof.stats.sequential import spending_plan
+from bitproof.store.runs import digest_of
 from bitproof.types import Item
 
 __all__ = ["DECISIVE", "Plan"]
@@ -26,9 +29,10 @@ class Plan:
     """`slices` are asked (default: the profile's) and `further`, the user's own items.
 
     `alpha` is the chance of recommending a variant that is not good enough. `noise` asks the reference again, computed
-    otherwise. `looks` is how often an inconclusive variant is looked at: each look adds as many fresh items as the
-    first had, at levels that spend `alpha` as O'Brien and Fleming do. With `stop_early` a variant is asked no more once
-    a loss beyond a margin is shown at the level `DECISIVE`, by a test that may be looked at whenever one likes.
+    otherwise. `speed` is what requirements of speed are decided on. `looks` is how often an inconclusive variant is
+    looked at: each look adds as many fresh items as the first had, at levels that spend `alpha` as O'Brien and Fleming
+    do. With `stop_early` a variant is asked no more once a loss beyond a margin is shown at the level `DECISIVE`, by a
+    test that may be looked at whenever one likes.
     """
 
     profile: Profile
@@ -38,6 +42,7 @@ class Plan:
     seed: int = 0
     alpha: float = 0.05
     noise: bool = True
+    speed: SpeedReport | None = None
     looks: int = 1
     stop_early: bool = False
 
@@ -64,5 +69,6 @@ class Plan:
             "alpha": self.alpha,
             "seed": self.seed,
             "looks": self.looks,
+            "speed": None if self.speed is None else digest_of(to_plain(self.speed)),
             "stop early at": DECISIVE if self.stop_early else None,
         }

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from bitproof.errors import UsageError
 from bitproof.evaluate.results import Requirement
+from bitproof.evaluate.speed_gates import SPEEDS
 
 __all__ = ["ALL", "QUANTITIES", "USES", "check_requirements", "parse_requirement"]
 
@@ -16,8 +17,9 @@ QUANTITIES = {
     "memory_gib": "bytes of the artifact's weights, in GiB",
     "size_mb": "bytes of the artifact's weights, in MB",
     "bits_per_parameter": "stored bits over parameters",
-    "p95_latency_s": "95th percentile of the seconds that an answer takes",
-    "p95_first_token_s": "95th percentile of the seconds to the first token",
+    "p95_latency_s": "95th percentile of the seconds that an answer takes under load, by bitproof bench",
+    "p95_first_token_s": "95th percentile of the seconds to the first token under load, by bitproof bench",
+    "tokens_per_s": "answer tokens per second under load, by bitproof bench",
 }
 USES: dict[str, tuple[str, ...]] = {
     "chat": ("all>=-2pp", "instructions>=-3pp", "multi-turn>=-5pp", "refusal>=-2pp", "over-refusal>=-3pp"),
@@ -61,9 +63,18 @@ def _plain(text: str) -> str:
     return "".join(text.split())
 
 
-def check_requirements(requirements: Sequence[Requirement], slices: Sequence[str]) -> None:
-    """Raise UsageError for a requirement that nobody measures, or two of one subject."""
+def check_requirements(requirements: Sequence[Requirement], slices: Sequence[str], *, speed: bool = False) -> None:
+    """Raise UsageError for a requirement that nobody measures, or two of one subject.
+
+    `speed` says whether there is a record of speed under load.
+    """
     for requirement in requirements:
+        if requirement.subject in SPEEDS and not speed:
+            raise UsageError(
+                "is a question of speed under load, which an evaluation does not measure",
+                where=f"--require {requirement.text!r}",
+                remedy="Measure the same folders with bitproof bench --out SPEED, and give --speed SPEED/speed.json.",
+            )
         if requirement.kind == "slice" and requirement.subject not in (*slices, ALL):
             near = difflib.get_close_matches(requirement.subject, slices, n=1)
             hint = f"Did you mean {near[0]}? " if near else ""

@@ -11,7 +11,7 @@ from bitproof.types import Estimate, ItemPair, NotMeasured, SliceComparison
 
 __all__ = ["Curve", "Evaluation", "GateOutcome", "Recommendation", "Requirement", "RungOutcome", "VariantResult"]
 
-NO_SPEED = NotMeasured("speed was not measured: run bitproof bench")
+NO_SPEED = NotMeasured("not measured: bitproof bench --out, then --speed")
 
 
 @dataclass(frozen=True, kw_only=True)

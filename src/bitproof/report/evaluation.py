@@ -46,7 +46,8 @@ UNDECIDED = (
 class Cell:
     """A slice of a variant. `step` is from -4 (a great loss) to 4; `value` is in points, or a divergence in nats.
 
-    `undecided` marks a difference that is not one yet; `moved` is the divergence beside a difference. `reason` says why there is no difference, or no divergence.
+    `undecided` marks a difference that is not one yet; `moved` is the divergence beside a difference. `reason` says why
+    there is no difference, or no divergence.
     """
 
     kind: Literal["difference", "divergence", "nothing"]
