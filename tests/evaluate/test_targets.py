@@ -11,11 +11,13 @@ import pytest
 from bitproof.engines.http_client import Patience
 from bitproof.engines.mock_answers import echo
 from bitproof.engines.mock_server import MockServer
-from bitproof.errors import EnvironmentFailed, UsageError
+from bitproof.errors import CheckpointError, EnvironmentFailed, UsageError
 from bitproof.evaluate.evaluate import evaluate
+from bitproof.evaluate.hosts import export_of
 from bitproof.evaluate.plan import Plan
 from bitproof.evaluate.suite.build import Profile
 from bitproof.evaluate.targets import PairHost
+from bitproof.quantize.artifact import file_digests, read_record, write_record
 from bitproof.types import Estimate, Item, Message, NotMeasured
 
 TINY = Profile(name="demo", items=4, max_tokens=48, max_context=300)
@@ -77,3 +79,21 @@ def test_an_endpoint_that_is_down_keeps_what_the_first_said(ladder, tmp_path):
 def test_a_name_that_is_no_model_says_what_would_be_one(ladder):
     with pytest.raises(UsageError, match=r"nowhere: is no model to compare.*llamacpp:PATH.*URL"):
         PairHost(ladder.reference, str(ladder.reference.path), "nowhere")
+
+
+def test_an_export_is_the_one_that_was_written(ladder, tmp_path):
+    artifact = replace(ladder.artifacts[0], path=tmp_path)
+    weights = tmp_path / "compressed-tensors" / "model.safetensors"
+    weights.parent.mkdir()
+    weights.write_bytes(b"weights")
+    record = read_record(ladder.artifacts[0].path)
+    write_record(tmp_path, record | {"exports": {"compressed-tensors": {"files": file_digests(weights.parent)}}})
+    assert export_of(artifact, ("gguf", "compressed-tensors"), "vLLM") == weights.parent
+    with pytest.raises(UsageError, match=r"has no export that llama.cpp loads \(gguf\).*--export gguf"):
+        export_of(artifact, ("gguf",), "llama.cpp")
+    weights.write_bytes(b"Weights")
+    with pytest.raises(CheckpointError, match=r"model.safetensors: is not the file that was exported here"):
+        export_of(artifact, ("compressed-tensors",), "vLLM")
+    weights.unlink()
+    with pytest.raises(CheckpointError, match=r"model.safetensors: is not the file that was exported here"):
+        export_of(artifact, ("compressed-tensors",), "vLLM")

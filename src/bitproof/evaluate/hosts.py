@@ -22,11 +22,11 @@ from bitproof.engines.artifact import describe
 from bitproof.engines.emulated import AnswerStates, EmulatedGenerator
 from bitproof.engines.generation import Generator, Request
 from bitproof.engines.http import HttpGenerator
-from bitproof.errors import UsageError
+from bitproof.errors import CheckpointError, UsageError
 from bitproof.evaluate.runner import Answers
 from bitproof.models.checkpoint import sha256
 from bitproof.models.reference import Reference
-from bitproof.quantize.artifact import overlay_of
+from bitproof.quantize.artifact import overlay_of, read_record
 from bitproof.quantize.describe import describe as describe_variant
 from bitproof.store.runs import digest_of
 from bitproof.types import Artifact, NotMeasured
@@ -312,10 +312,22 @@ def scoring(engine: HttpGenerator) -> HttpGenerator:
 
 
 def export_of(artifact: Artifact, wanted: Sequence[str], engine: str) -> Path:
-    """The directory of an export that an engine loads."""
+    """The directory of an export that an engine loads, with the files that were written there.
+
+    Raises UsageError where there is none, CheckpointError where a file is not the one that was exported.
+    """
     for name in wanted:
-        if (artifact.path / name).is_dir():
-            return artifact.path / name
+        path = artifact.path / name
+        if path.is_dir():
+            known = read_record(artifact.path)["exports"].get(name, {}).get("files", {})
+            for file, record in known.items():
+                if not (path / file).is_file() or sha256(path / file) != record["sha256"]:
+                    raise CheckpointError(
+                        "is not the file that was exported here",
+                        where=str(path / file),
+                        remedy="Build the variant again.",
+                    )
+            return path
     raise UsageError(
         f"has no export that {engine} loads ({', '.join(wanted)})",
         where=str(artifact.path),
