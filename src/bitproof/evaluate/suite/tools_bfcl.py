@@ -70,9 +70,8 @@ def _answerable(functions: tuple[dict[str, Any], ...], name: str | None, allowed
     """Whether a call of the function could be right: some answers name arguments ("_class") that it does not take."""
     if name is None:
         return True
-    called = (each["parameters"] for each in functions if each["name"] == _legal(name))
-    takes = next(called, {}).get("properties", {})
-    return all(allowed.values()) and allowed.keys() <= takes.keys()
+    takes = {key for each in functions if each["name"] == _legal(name) for key in each["parameters"]["properties"]}
+    return all(allowed.values()) and allowed.keys() <= takes
 
 
 def _read(name: str) -> list[dict[str, Any]]:
@@ -130,12 +129,25 @@ def _plain(value: Any) -> Any:
     return [_plain(each) for each in value] if isinstance(value, list) else value
 
 
+def _slip(call: dict[str, Any]) -> dict[str, Any]:
+    """The call with its first argument wrong, or with one that the function does not take."""
+    arguments: dict[str, Any] = call["arguments"]
+    name, value = next(iter(arguments.items()), ("value", None))
+    if isinstance(value, str):
+        value = f"{value} 2"
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        value = -value - 7
+    else:
+        value = 0  # in place of a list, of an object, of true
+    return call | {"arguments": arguments | {name: value}}
+
+
 def _make(random: Random, cluster: str, level: float) -> Item:
     irrelevant = level < 3 and random.random() < 0.2
     pool = [row for kind in (("irrelevance",) if irrelevant else KINDS[int(level)]) for row in rows(kind)]
     row = random.choice(pool[int(cluster) :: GROUPS])
-    call = json.dumps(_call(row))
-    name = row.functions[0]["name"] if row.name is None else row.name
+    call = _call(row)
+    wrong = {"name": row.functions[0]["name"], "arguments": {}} if row.name is None else _slip(call)
     asked = ("\n".join(map(json.dumps, row.functions)), row.request, "")
     messages: list[Message] = []
     for functions, request, answer in (EXAMPLE, asked):
@@ -148,8 +160,8 @@ def _make(random: Random, cluster: str, level: float) -> Item:
         messages=tuple(messages[:-1]),
         grader="tool_call",
         gold={"name": row.name, "allowed": row.allowed} if row.name else {"name": None},
-        right=call if row.name else "none",
-        wrong=json.dumps({"name": name, "arguments": {"value": 0}}),
+        right=json.dumps(call) if row.name else "none",
+        wrong=json.dumps(wrong),
         tools=row.functions,
         max_tokens=192,
     )
