@@ -82,6 +82,16 @@ def test_fewer_bits_diverge_more(found):
     assert kl["w8a16-rtn-channel"] < kl["w4a16-gptq-g32"] < kl["w3a16-rtn-g32"]
 
 
+def test_fewer_bits_make_a_worse_draft(found):
+    """Of the reference: the share of its greedy tokens that are the variant's own choice, and tokens for each pass."""
+    drafts = {variant.name: variant.as_draft for variant in found.variants}
+    for name, draft in drafts.items():
+        flips = next(variant.overall.top1_flips for variant in found.variants if variant.name == name)
+        assert draft.acceptance.value == pytest.approx(1 - flips.value)
+    assert drafts["w8a16-rtn-channel"].acceptance.value > drafts["w3a16-rtn-g32"].acceptance.value
+    assert drafts["w8a16-rtn-channel"].tokens_per_pass.value > drafts["w3a16-rtn-g32"].tokens_per_pass.value > 1
+
+
 def test_the_reference_against_itself_is_below_every_variant(found):
     bfloat16, reworded = found.noise
     least = min(variant.overall.kl_nats.value for variant in found.variants)

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
-from typing import Any
 
 import numpy as np
 import pytest
 
-from bitproof.engines.emulated import EmulatedGenerator
-from bitproof.engines.generation import Completion, Forced, Request
 from bitproof.evaluate.speed_client import Sample
-from bitproof.evaluate.speed_drafts import passes_needed, speculate, speculation_of, speedup
+from bitproof.evaluate.speed_drafts import passes_needed, speculation_of
 from bitproof.evaluate.speed_figures import correlation_time, gap_percentile, percentile, throughput
 from bitproof.evaluate.speed_guided import guided_effect
-from bitproof.models.fakes import VOCABULARY
-from bitproof.quantize.artifact import overlay_of
 from bitproof.types import Estimate, Grade, Item, Message, NotMeasured, Response
 
 
@@ -116,35 +110,8 @@ def test_tokens_per_pass_match_the_geometric_formula_where_acceptance_is_indepen
     assert estimate(found.acceptance).value == pytest.approx(share, abs=0.01)
     expected = (1 - share ** (draft_tokens + 1)) / (1 - share)
     assert estimate(found.tokens_per_pass).value == pytest.approx(expected, rel=0.02)
-    assert speedup(3.0, 5, 0.1) == pytest.approx(2.0)
     nothing = speculation_of({})
     assert isinstance(nothing.acceptance, NotMeasured)
-
-
-class Says:
-    """An engine that always says the same tokens, and verifies drafts as the emulation does."""
-
-    name, version, settings = "fake", "1", {}
-
-    def __init__(self, tokens: tuple[int, ...]) -> None:
-        self._tokens = tokens
-
-    def generate(self, requests: Iterable[Request], on_completion: Callable[[Completion], None]) -> None:
-        for request in requests:
-            forced = None
-            if request.draft_ids:
-                same = np.array([a == b for a, b in zip(request.draft_ids, self._tokens, strict=True)])
-                forced = Forced(logprobs_nats=np.zeros(len(same)), same_top=same)
-            on_completion(Completion(key=request.key, token_ids=self._tokens, forced=forced))
-
-
-def test_a_draft_is_measured_on_the_targets_own_answers() -> None:
-    requests = [Request(key=str(i), prompt_ids=(1, 2)) for i in range(6)]
-    found = speculate(Says((1, 2, 3, 4)), Says((1, 2, 9, 4)), requests, draft_tokens=2)  # type: ignore[arg-type]
-    assert estimate(found.acceptance).value == 0.75
-    assert estimate(found.outputs_changed).value == 0
-    assert estimate(found.tokens_per_pass).value == 2  # 1 2 and a 3 of its own; then 4
-    assert found.n_requests == 6
 
 
 def graded(score: float, valid: float, seconds: float, tokens: int) -> tuple[Response, Grade]:
@@ -188,22 +155,3 @@ def test_guiding_repairs_breaks_and_costs() -> None:
     assert (half.n_items, half.failed, nothing.failed) == (1, 0, 0)  # what was not asked both ways did not fail
     lacking = guided_effect(items, free, guided, target="t", slice_="json", valid="schema")
     assert isinstance(lacking.valid_free, NotMeasured)
-
-
-def test_a_variant_drafts_for_its_reference_in_the_emulation(ladder: Any) -> None:
-    """The reference drafts for itself without a miss; a 3-bit variant does not, and the output stays the same."""
-    random = np.random.default_rng(6)
-    requests = [
-        Request(key=str(i), prompt_ids=tuple(map(int, random.integers(4, VOCABULARY, 8))), max_tokens=12)
-        for i in range(8)
-    ]
-    worst = next(artifact for artifact in ladder.artifacts if artifact.variant.name.startswith("w3a16"))
-    overlay = overlay_of(ladder.reference, worst.path, worst.variant)
-    with EmulatedGenerator(ladder.reference) as target, EmulatedGenerator(ladder.reference, overlay) as draft:
-        itself = speculate(target, target, requests, draft_tokens=3)
-        found = speculate(target, draft, requests, draft_tokens=3)
-    assert estimate(itself.acceptance).value == 1
-    assert estimate(itself.tokens_per_pass).value == 4  # 3 taken and 1 of its own
-    assert estimate(found.acceptance).value < 1
-    assert 1 <= estimate(found.tokens_per_pass).value < 4
-    assert estimate(found.outputs_changed).value == 0

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from bitproof.engines.generation import Forced
 from bitproof.evaluate.comparison import Paired, compare, share
 from bitproof.evaluate.results import Curve, VariantResult
+from bitproof.evaluate.speed_drafts import Speculation, speculation_of
 from bitproof.evaluate.suite.build import Suite
 from bitproof.evaluate.suite.registry import slices
 from bitproof.stats.cliffs import Cliff, find_cliffs
@@ -49,6 +50,7 @@ def analyse(
         cliffs=tuple(cliff for cliff in cliffs(paired, suite, reference_forced) if cliff.found),
         curves=tuple(curve for name in suite.slices if (curve := _curve(paired, name)) is not None),
         worst=_worst(paired),
+        as_draft=_as_draft(paired),
         kl_deciles_nats=_deciles(paired),
         engine=engine,
         seconds=seconds,
@@ -126,6 +128,16 @@ def _worst(paired: Paired) -> tuple[ItemPair, ...]:
 
     changed = [pair for pair in paired.pairs if pair.variant.texts != pair.reference.texts]
     return tuple(sorted(changed, key=badness)[:WORST])
+
+
+def _as_draft(paired: Paired) -> Speculation | None:
+    """The variant as a draft of its reference, on the reference's greedy answers."""
+    agree = {
+        pair.item.id: one.same_top
+        for pair, one in zip(paired.pairs, paired.forced, strict=True)
+        if one is not None and one.same_top is not None and pair.item.temperature == 0
+    }
+    return speculation_of(agree) if agree else None
 
 
 def _deciles(paired: Paired) -> tuple[float, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from bitproof.evaluate.speed_drafts import Speculation
 from bitproof.stats.cliffs import Cliff
 from bitproof.stats.decision import Outcome
 from bitproof.types import Estimate, ItemPair, NotMeasured, SliceComparison
@@ -95,6 +96,7 @@ class VariantResult:
     cliffs: tuple[Cliff, ...] = ()  # those found; the family was all slices and levels
     curves: tuple[Curve, ...] = ()
     worst: tuple[ItemPair, ...] = ()  # the items that lost most, worst first
+    as_draft: Speculation | None = None  # of the reference; None where the engine does not score given tokens
     kl_deciles_nats: tuple[float, ...] = ()  # of items' mean divergence: 0 %, 10 %, ..., 100 %
     engine: str = ""
     seconds: float | None = None

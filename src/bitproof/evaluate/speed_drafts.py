@@ -2,7 +2,7 @@
 
 A draft model proposes `draft_tokens` tokens, the target verifies them in one pass, takes them as far as they are its
 own choice, and adds one of its own (Leviathan et al., arXiv 2211.17192). At temperature 0 the output is the target's
-own, token for token, as far as arithmetic is exact; `outputs_changed` says how far that was.
+own, token for token, as far as arithmetic is exact: `bitproof bench --draft` says how far that is in an engine.
 
 No engine needs to speculate to know this: with the target's own answer given, the draft's likeliest token at every
 place says whether it would have been taken there. That is exact for greedy decoding, because whatever was taken before
@@ -11,22 +11,19 @@ is the target's own text.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bitproof.engines.generation import Completion, Generator, Request
-from bitproof.errors import UsageError
 from bitproof.evaluate.speed_results import Figure
 from bitproof.stats.cluster import proportion, ratio_of_sums
 from bitproof.types import NotMeasured
 
-__all__ = ["Speculation", "passes_needed", "speculate", "speculation_of", "speedup"]
+__all__ = ["Speculation", "passes_needed", "speculation_of"]
 
 Bools = NDArray[np.bool_]
-NOT_VERIFIED = NotMeasured("the verified answers were not generated")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,27 +40,6 @@ class Speculation:
     acceptance: Figure
     taken: Figure
     tokens_per_pass: Figure
-    outputs_changed: Figure = NOT_VERIFIED
-
-
-def speculate(
-    target: Generator, draft: Generator, requests: Sequence[Request], *, draft_tokens: int = 5
-) -> Speculation:
-    """Measure `draft` for `target` on requests by token ids at temperature 0, in engines that verify `draft_ids`.
-
-    Three runs: the target's answers; the draft's view of them, with its own answers; and the target's answers again,
-    with the draft's to verify, which must come out the same. Raises UsageError for sampled requests.
-    """
-    if any(request.temperature > 0 for request in requests):
-        raise UsageError("acceptance is defined here for temperature 0", remedy="Set the requests' temperature to 0.")
-    own = _answers(target, requests)
-    seen = _answers(draft, [replace(request, draft_ids=own[request.key].token_ids) for request in requests])
-    agree = {key: completion.forced.same_top for key, completion in seen.items() if completion.forced is not None}
-    drafts = _answers(draft, requests)
-    verified = _answers(target, [replace(request, draft_ids=drafts[request.key].token_ids) for request in requests])
-    changed = [verified[key].token_ids != own[key].token_ids for key in own]
-    found = speculation_of({key: flags for key, flags in agree.items() if flags is not None}, draft_tokens)
-    return replace(found, outputs_changed=proportion(changed, np.ones(len(changed))))
 
 
 def speculation_of(agree: Mapping[str, Bools], draft_tokens: int = 5) -> Speculation:
@@ -106,24 +82,3 @@ def passes_needed(agree: Bools, draft_tokens: int) -> tuple[int, int, int]:
         passes, proposed, taken = passes + 1, proposed + len(window), taken + accepted
         place += accepted + 1
     return passes, proposed, taken
-
-
-def speedup(tokens_per_pass: float, draft_tokens: int, cost_ratio: float) -> float:
-    """How many times faster decoding is, where a pass of the draft costs `cost_ratio` of one of the target.
-
-    Leviathan et al., Theorem 3.8, with the tokens per pass that were measured in place of their geometric mean. It
-    holds where verifying several tokens costs as much as decoding one: small batches, memory-bound.
-    """
-    return tokens_per_pass / (draft_tokens * cost_ratio + 1)
-
-
-def _answers(engine: Generator, requests: Sequence[Request]) -> dict[str, Completion]:
-    found: dict[str, Completion] = {}
-
-    def keep(completion: Completion) -> None:
-        if completion.error:
-            raise UsageError(f"was not answered: {completion.error}", where=f"request {completion.key}")
-        found[completion.key] = completion
-
-    engine.generate(requests, keep)
-    return found

@@ -120,6 +120,15 @@ def _overview(evaluation: Evaluation, row: VariantResult) -> dict[str, Any]:
         "gained": overall.gained,
         "kl": _pair(overall.kl_nats, lambda kl: (figures.number(kl.value), figures.interval(kl))),
         "changed": _pair(overall.answers_changed, figures.percent),
+        "draft": row.as_draft
+        and {
+            "acceptance": _pair(row.as_draft.acceptance, figures.percent),
+            "taken": _pair(row.as_draft.taken, figures.percent),
+            "tokens_per_pass": _pair(
+                row.as_draft.tokens_per_pass, lambda mean: (figures.number(mean.value), figures.interval(mean))
+            ),
+            "proposed": row.as_draft.draft_tokens,
+        },
         "speed": _pair(row.tokens_per_s, lambda speed: (figures.number(speed.value), figures.interval(speed))),
         "has_speed": isinstance(row.tokens_per_s, Estimate),
         "mark": mark,
