@@ -120,6 +120,24 @@ def test_passing_faults_are_tried_again_and_recorded(fault: str, why: str, strea
     assert all(why in retry.why for retry in retries)
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_where_there_is_a_proxy_or_tls_httpx_asks(stream: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = {"temperature": 1.0, "seed": 5, "top_logprobs": 2}
+    with MockServer(TinyModel()) as server:
+        expected = answers(server, asked(30, **settings), stream=stream)
+    monkeypatch.setattr("bitproof.engines.http_transport.PlainTransport", None)
+    monkeypatch.setattr("urllib.request.getproxies", lambda: {"http": "http://somewhere"})
+    monkeypatch.setattr("bitproof.engines.http_transport.LOOPBACK", frozenset())
+    monkeypatch.delenv("http_proxy", raising=False)
+    with MockServer(TinyModel(), faults=Faults(cut=0.2, server_error=0.2), seed=1) as server:
+        found = answers(server, asked(30, **settings), stream=stream)
+    assert {key: (one.text, one.logprobs) for key, one in found.items()} == {
+        key: (one.text, one.logprobs) for key, one in expected.items()
+    }
+    assert any(one.retries for one in found.values())
+    assert all((one.first_token_s is not None) == stream for one in found.values())
+
+
 def test_the_same_seed_meets_the_same_faults() -> None:
     def failed(seed: int) -> dict[str, int]:
         with MockServer(echo, faults=Faults(server_error=0.4), seed=seed) as server:

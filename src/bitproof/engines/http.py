@@ -159,8 +159,6 @@ class HttpGenerator:
     def _take_dialect(self, dialect: Dialect) -> None:
         self._dialect = dialect
         self._score = scorer_of(dialect, self.client, self.model, self._native, self._forcing)
-        # llama.cpp's server closes after every stream and does not say so: the next request would meet its end
-        self.client.close_after_streams = dialect == "llamacpp"
 
     async def _attempt(self, request: Request) -> Completion:
         by_ids = self._by_ids(request)

@@ -38,6 +38,17 @@ FINISHES: dict[str, Finish] = {
 }
 # llama.cpp samples from what these leave over unless it is told otherwise.
 LLAMACPP_PLAIN = {"top_k": 0, "min_p": 0.0, "repeat_penalty": 1.0}
+# Of its own form, what is read: left out are the prompt's text and all settings, which are most of an answer.
+LLAMACPP_FIELDS = [
+    "content",
+    "tokens",
+    "completion_probabilities",
+    "stop",
+    "stop_type",
+    "tokens_evaluated",
+    "tokens_predicted",
+    "timings",
+]
 
 
 def body_of(request: Request, dialect: Dialect, *, by_ids: bool, stream: bool, limit: str) -> dict[str, Any]:
@@ -61,7 +72,7 @@ def body_of(request: Request, dialect: Dialect, *, by_ids: bool, stream: bool, l
     if dialect == "vllm":
         body["return_token_ids"] = True
     if native:
-        body["return_tokens"] = True
+        body |= {"return_tokens": True, "response_fields": LLAMACPP_FIELDS}
     if stream:
         body["stream"] = True
         if not native:

@@ -1,0 +1,57 @@
+"""The way to a server: plain connections where they do, and httpx where TLS or a proxy is needed."""
+
+from __future__ import annotations
+
+import urllib.request
+
+import httpx2
+
+from bitproof.engines.http_address import LOOPBACK
+from bitproof.engines.http_plain import KEEP_IDLE_S, PlainTransport
+from bitproof.engines.http_response import Headers, OnChunk, Response, Transport, is_stream
+
+__all__ = ["transport_to"]
+
+
+def transport_to(url: httpx2.URL, headers: Headers, *, workers: int, connect_s: float, timeout_s: float) -> Transport:
+    """Connections to the host of `url`, which send `headers` with every request.
+
+    TLS is verified. Proxies of the environment are used, except for a server on this machine.
+    """
+    if url.scheme == "http" and (url.host in LOOPBACK or not urllib.request.getproxies()):
+        return PlainTransport(url, headers, connect_s=connect_s)
+    return GeneralTransport(url, headers, workers=workers, connect_s=connect_s, timeout_s=timeout_s)
+
+
+class GeneralTransport:
+    """httpx: TLS, proxies, compressed answers."""
+
+    def __init__(self, url: httpx2.URL, headers: Headers, *, workers: int, connect_s: float, timeout_s: float) -> None:
+        self._headers = httpx2.Headers({"accept-encoding": "gzip, deflate", **headers})
+        self._pool = httpx2.AsyncClient(
+            limits=httpx2.Limits(
+                max_connections=workers, max_keepalive_connections=workers, keepalive_expiry=KEEP_IDLE_S
+            ),
+            timeout=httpx2.Timeout(timeout_s, connect=connect_s, pool=None),
+            trust_env=url.host not in LOOPBACK,
+        )
+
+    async def exchange(
+        self, method: str, url: httpx2.URL, content: bytes | None = None, on_chunk: OnChunk | None = None
+    ) -> Response:
+        """Send a request and read its response; see `http_response.Transport`."""
+        request = httpx2.Request(method, url, headers=self._headers, content=content)
+        response = await self._pool.send(request, stream=True)
+        try:
+            headers = dict(response.headers)
+            if on_chunk is None or not is_stream(response.status_code, headers):
+                return Response(response.status_code, headers, await response.aread())
+            async for chunk in response.aiter_bytes():
+                on_chunk(chunk)
+            return Response(response.status_code, headers, b"", streamed=True)
+        finally:
+            await response.aclose()
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        await self._pool.aclose()
