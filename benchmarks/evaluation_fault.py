@@ -1,8 +1,8 @@
 """One decoder block's scales off by 10 %, in one artifact: do `check` and `evaluate` see it?
 
 - `check` loads the exported file, in which the fault is, in transformers, and compares it with the emulation.
-- `evaluate` gets the pair that `bitproof compare SOUND FAULTY` makes, in emulation: the fault is found where the mean
-  divergence of the items is shown, at 95 % over clusters, to be larger than that of the sound artifact from itself.
+- `evaluate` gets the pair that `bitproof compare SOUND FAULTY` makes, in emulation: the fault is found where the
+  divergence on the sound one's answers is shown, at 95 % over clusters, to be larger than that of the sound artifact from itself.
 
 `check` is also asked about the sound artifacts, where it may find nothing.
 """
@@ -21,6 +21,8 @@ from safetensors.torch import load_file, save_file
 
 from benchmarks.common import Figure
 from bitproof.evaluate.check import check
+from bitproof.evaluate.comparison import compare, pair
+from bitproof.evaluate.grading import grade
 from bitproof.evaluate.runner import Runner, Subject
 from bitproof.evaluate.suite.build import PROFILES, Suite, build_suite
 from bitproof.evaluate.targets import PairHost
@@ -29,7 +31,6 @@ from bitproof.models.overlay import block_file, read_block, write_block
 from bitproof.quantize.build import build
 from bitproof.quantize.calibration import load_calibration
 from bitproof.quantize.names import parse_variant
-from bitproof.stats.cluster import cluster_mean
 from bitproof.store.runs import Store
 from bitproof.types import Estimate
 
@@ -79,7 +80,7 @@ def figures(
             goal="1: found by check and by evaluate",
             met=both == len(found) and not alarms,
             note=f"check by transformers on the {EXPORT} file; evaluate by the divergence from a sound artifact of the "
-            f"same variant, mean of {len(suite.items)} items in nats a token: {'; '.join(words)}; check finds "
+            f"same variant, over the tokens of {len(suite.items)} answers, in nats a token: {'; '.join(words)}; check finds "
             f"{alarms} of {len(names)} sound ones faulty",
         )
     ]
@@ -117,7 +118,7 @@ def failed_check(artifact: Path) -> bool:
 
 
 def divergence_of(suite: Suite, sound: Path, other: Path, run: Path) -> Estimate:
-    """KL(sound || other) on the sound artifact's own answers, mean over items, in nats a token."""
+    """KL(sound || other) on the sound artifact's own answers, as `bitproof compare` shows it, in nats a token."""
     reference = load("smollm2-135m")
     with Store(run) as store, PairHost(reference, str(sound), str(other)) as host:
         runner = Runner(store, suite.items, reference.tokenizer)
@@ -126,8 +127,8 @@ def divergence_of(suite: Suite, sound: Path, other: Path, run: Path) -> Estimate
             expected = runner.ask(Subject(name="sound", engine=engine, model=target.digest))
             host.remember(engine, expected)
         with second.open() as engine:
-            subject = Subject(name="other", engine=engine, model=second.digest)
-            forced = runner.ask(subject, reference=expected).forced
-    kl = [forced[item.id].kl_nats for item in suite.items]
-    assert all(one is not None for one in kl)  # both are emulated
-    return cluster_mean([one.mean() for one in kl if one is not None], [item.cluster for item in suite.items])
+            answers = runner.ask(Subject(name="other", engine=engine, model=second.digest), reference=expected)
+        graded = [(found, grade(store, suite.items, found)) for found in (expected, answers)]
+    kl = compare(pair(suite.items, *graded), None).kl_nats
+    assert isinstance(kl, Estimate)  # both are emulated
+    return kl
