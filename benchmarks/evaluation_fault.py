@@ -2,7 +2,8 @@
 
 - `check` loads the exported file, in which the fault is, in transformers, and compares it with the emulation.
 - `evaluate` gets the pair that `bitproof compare SOUND FAULTY` makes, in emulation: the fault is found where the
-  divergence on the sound one's answers is shown, at 95 % over clusters, to be larger than that of the sound artifact from itself.
+  divergence on the sound one's answers is shown, at 95 % over clusters, to be larger than that of the sound one from
+  itself.
 
 `check` is also asked about the sound artifacts, where it may find nothing.
 """
@@ -80,8 +81,8 @@ def figures(
             goal="1: found by check and by evaluate",
             met=both == len(found) and not alarms,
             note=f"check by transformers on the {EXPORT} file; evaluate by the divergence from a sound artifact of the "
-            f"same variant, over the tokens of {len(suite.items)} answers, in nats a token: {'; '.join(words)}; check finds "
-            f"{alarms} of {len(names)} sound ones faulty",
+            f"same variant, over the tokens of {len(suite.items)} answers, in nats a token: {'; '.join(words)}; check "
+            f"finds {alarms} of {len(names)} sound ones faulty",
         )
     ]
 
