@@ -37,7 +37,7 @@ def run(serve: Serve, work: Callable[[PlainTransport, httpx2.URL], Awaitable[Any
         server = await asyncio.start_server(connected, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
         url = httpx2.URL(f"http://127.0.0.1:{port}/v1/x?a=b")
-        transport = PlainTransport(url, {"accept": "application/json", "x-key": "k"}, connect_s=5)
+        transport = PlainTransport(url, {"accept": "application/json", "x-key": "k"}, workers=2, connect_s=5)
         try:
             return await work(transport, url)
         finally:
@@ -103,6 +103,25 @@ def test_connections_are_kept() -> None:
     assert {number for number, *_ in seen} == {1}
 
 
+def test_no_more_connections_than_workers() -> None:
+    open_now, most = 0, 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int) -> None:
+        nonlocal open_now, most
+        open_now += 1
+        most = max(most, open_now)
+        while (await request_of(reader))[0]:
+            await asyncio.sleep(0.005)
+            writer.write(OK)
+        open_now -= 1
+
+    async def work(transport: PlainTransport, url: httpx2.URL) -> list[Response]:
+        return await asyncio.gather(*(transport.exchange("POST", url, b"") for _ in range(9)))
+
+    assert [one.text for one in run(serve, work)] == ["ok"] * 9
+    assert most == 2
+
+
 @pytest.mark.parametrize(
     "answer",
     [
@@ -152,7 +171,7 @@ def test_half_an_answer_is_an_error(answer: bytes, error: type[Exception]) -> No
 
 def test_nobody_there() -> None:
     async def work(transport: PlainTransport, url: httpx2.URL) -> None:
-        nobody = PlainTransport(httpx2.URL("http://127.0.0.1:1/"), {}, connect_s=5)
+        nobody = PlainTransport(httpx2.URL("http://127.0.0.1:1/"), {}, workers=1, connect_s=5)
         await nobody.exchange("GET", url)
 
     with pytest.raises(httpx2.ConnectError):

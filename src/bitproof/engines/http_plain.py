@@ -26,13 +26,14 @@ KEEP_IDLE_S = 3.0
 
 
 class PlainTransport:
-    """Connections to the host of `url`, opened as they are needed and kept for the next request."""
+    """Connections to the host of `url`, at most `workers` at a time, opened as they are needed and then kept."""
 
-    def __init__(self, url: httpx2.URL, headers: dict[str, str], *, connect_s: float) -> None:
+    def __init__(self, url: httpx2.URL, headers: Headers, *, workers: int, connect_s: float) -> None:
         self._host, self._port, self._connect_s = url.host, url.port or 80, connect_s
         self._headers = [(b"host", url.netloc), (b"accept-encoding", b"identity")]
         self._headers += [(name.encode(), value.encode()) for name, value in headers.items()]
         self._idle: list[_Connection] = []
+        self._free = asyncio.Semaphore(workers)
 
     async def exchange(
         self, method: str, url: httpx2.URL, content: bytes | None = None, on_chunk: OnChunk | None = None
@@ -40,22 +41,23 @@ class PlainTransport:
         """Send a request and read its response; see `http_response.Transport`."""
         length = [] if content is None else [(b"content-length", b"%d" % len(content))]
         request = h11.Request(method=method, target=url.raw_path, headers=self._headers + length)
-        while True:
-            kept = self._kept()
-            connection = kept or await self._connect()
-            try:
-                response = await connection.exchange(request, content or b"", on_chunk)
-            except _NothingCameError as error:
-                connection.close()
-                if kept is None:
-                    raise httpx2.RemoteProtocolError("it closed without an answer") from error
-            except BaseException:
-                connection.close()
-                raise
-            else:
-                if connection.keep():
-                    self._idle.append(connection)
-                return response
+        async with self._free:
+            while True:
+                kept = self._kept()
+                connection = kept or await self._connect()
+                try:
+                    response = await connection.exchange(request, content or b"", on_chunk)
+                except _NothingCameError as error:
+                    connection.close()
+                    if kept is None:
+                        raise httpx2.RemoteProtocolError("it closed without an answer") from error
+                except BaseException:
+                    connection.close()
+                    raise
+                else:
+                    if connection.keep():
+                        self._idle.append(connection)
+                    return response
 
     async def aclose(self) -> None:
         """Close every connection."""

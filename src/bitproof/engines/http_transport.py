@@ -14,12 +14,12 @@ __all__ = ["transport_to"]
 
 
 def transport_to(url: httpx2.URL, headers: Headers, *, workers: int, connect_s: float, timeout_s: float) -> Transport:
-    """Connections to the host of `url`, which send `headers` with every request.
+    """Connections to the host of `url`, at most `workers` at a time, which send `headers` with every request.
 
     TLS is verified. Proxies of the environment are used, except for a server on this machine.
     """
     if url.scheme == "http" and (url.host in LOOPBACK or not urllib.request.getproxies()):
-        return PlainTransport(url, headers, connect_s=connect_s)
+        return PlainTransport(url, headers, workers=workers, connect_s=connect_s)
     return GeneralTransport(url, headers, workers=workers, connect_s=connect_s, timeout_s=timeout_s)
 
 
