@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from bitproof.engines.generation import Completion, Request, TokenLogprob
 from bitproof.engines.http_failures import Failure
-from bitproof.engines.http_wire import OpenAIReader, body_of, chat_messages, completion_tokens
+from bitproof.engines.http_messages import chat_messages
+from bitproof.engines.http_wire import OpenAIReader, body_of, completion_tokens
 from bitproof.engines.mock_wire import pieces, whole
 from bitproof.types import Message, ToolCall
 

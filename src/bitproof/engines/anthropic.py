@@ -13,7 +13,7 @@ from bitproof.engines.generation import Abilities, Ability, Completion, Finish, 
 from bitproof.engines.http_address import choose_model, key_from_environment
 from bitproof.engines.http_client import Client, Patience
 from bitproof.engines.http_failures import Failure, words_of
-from bitproof.engines.http_wire import numbered_calls, tool_call
+from bitproof.engines.http_messages import numbered_calls, tool_call
 from bitproof.engines.protocol import Logprobs, Tokens
 from bitproof.errors import UnsupportedError
 from bitproof.types import Message, ToolCall
