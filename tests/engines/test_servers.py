@@ -194,7 +194,7 @@ def test_vllm_serves_and_scores(tiny: Path) -> None:
     assert process.returncode is not None
     assert isinstance(stages, dict)
     assert stages.keys() == {"queue", "prefill", "decode"}
-    assert {count for _, count in stages.values()} == {4 + 4 + 2 + 3}  # requests: of answers, then of given tokens
+    assert {count for _, count in stages.values()} == {2 * (4 + 1 + 3)}  # each answer, and each scored
     assert all(0 < seconds < 60 for seconds, _ in stages.values())
     sequences = [(*prompt, n, *found[f"{n}"].token_ids) for n in range(4)]
     with TransformersScorer(tiny) as scorer:
