@@ -386,3 +386,9 @@ def test_the_record_says_what_made_it(reference: Reference, calibration: Calibra
     assert record["reference"]["digest"] == reference.digest
     assert record["plan"]["seed"] == 0
     assert isinstance(artifact.variant, Variant)
+
+
+def test_an_export_that_there_is_not_is_refused_before_anything_is_solved(tmp_path, reference, calibration):
+    with pytest.raises(UsageError, match="there is no export 'none'"):
+        build(reference, [parse_variant("w8a16")], calibration=calibration, out=tmp_path / "out", exports=["none"])
+    assert not (tmp_path / "out").exists()

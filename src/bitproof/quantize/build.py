@@ -28,6 +28,7 @@ from bitproof.models.stream import BlockStream, by_length
 from bitproof.quantize.artifact import describe_block, finish_variant, is_solved
 from bitproof.quantize.block import Block, as_block
 from bitproof.quantize.calibration import Calibration
+from bitproof.quantize.exports import check_exports
 from bitproof.quantize.imatrix import IMPORTANCE_FILE
 from bitproof.quantize.methods import method_of
 from bitproof.quantize.mixed import Unit, formats_of, measure_units
@@ -81,6 +82,7 @@ def build(
     widths = linear_widths(stream)
     settled = tuple(with_group(variant, widths, fallback=fallback_group) for variant in variants)
     _check_plan(settled, propagate)
+    check_exports(exports or ())
     reference.check_finite()  # now, not after an hour of solving
     plan = Plan(reference.digest, calibration.digest, settled, seed, propagate)
     mine = settled[shard[0] - 1 :: shard[1]]

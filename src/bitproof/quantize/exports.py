@@ -13,7 +13,7 @@ Adding one is a module with an `Exporter` and a row here.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,14 +51,20 @@ def default_exports(variant: Variant) -> list[str]:
     return [export] if export else []
 
 
+def check_exports(names: Sequence[str]) -> None:
+    """Raise UsageError for an export that there is not: before an hour of solving."""
+    for name in names:
+        if name not in EXPORTERS:
+            raise UsageError(f"there is no export {name!r}", remedy=f"There are: {', '.join(EXPORTERS)}.")
+
+
 def run_export(name: str, reference: Reference, variant: Variant, overlay: StoredOverlay, out: Path) -> dict[str, Any]:
     """Make one export in `out`, anew: whole, or not at all.
 
     Raises UsageError for an export that there is not or that cannot hold the variant, EnvironmentFailed when the disk
     is full or cannot be written.
     """
-    if name not in EXPORTERS:
-        raise UsageError(f"there is no export {name!r}", remedy=f"There are: {', '.join(EXPORTERS)}.")
+    check_exports([name])
     aside = out.with_name(f".{out.name}.writing")
     shutil.rmtree(aside, ignore_errors=True)
     try:
