@@ -28,6 +28,7 @@ COMMANDS = (
     "evaluate",
     "compare",
     "report",
+    "audit",
     "check",
     "bench",
     "cost",

@@ -143,6 +143,19 @@ class EmulatedGenerator:
                 found[index] = torch.cat(parts).double().numpy()
         return [found[index] for index in range(len(token_sequences))]
 
+    @torch.inference_mode()
+    def distributions(self, token_sequences: Tokens, *, first: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
+        """Of each sequence i, in any order: i, and the logprobs in nats [n - first[i], vocabulary] of what may stand at
+        its positions first[i]..n-1. Meant for a few positions: all of them are in memory at one time.
+        """
+        check_tokens(token_sequences, len(self.head), self._limit)
+        order = sorted(range(len(token_sequences)), key=lambda index: len(token_sequences[index]))
+        for group in self._packed(order, lambda index: len(token_sequences[index])):
+            hidden, _ = self._read([list(token_sequences[index]) for index in group])
+            for index, states in zip(group, hidden, strict=True):
+                logits = (states[first[index] - 1 : -1] @ self.head.T).float()
+                yield index, torch.log_softmax(logits, -1)
+
     def _prompt(self, request: Request) -> list[int]:
         if request.prompt_ids is None:
             raise UsageError("needs token ids", where=self.name, remedy="Render the messages with the chat template.")

@@ -1,0 +1,71 @@
+"""`bitproof audit`: which precision an endpoint serves."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from bitproof.cli.options import format_option, seed_option
+from bitproof.cli.output import console, show
+from bitproof.cli.progress import progress
+
+
+@click.command()
+@click.argument("url")
+@click.option("--profile", "profile_file", required=True, metavar="FILE", help="Made by bitproof profile.")
+@click.option("--model", metavar="NAME", help="The model's name at the endpoint, where it offers several.")
+@click.option("--key-env", metavar="NAME", help="The environment variable that holds the endpoint's key.")
+@click.option(
+    "--alpha",
+    type=click.FloatRange(0, 0.5, min_open=True),
+    default=0.01,
+    show_default=True,
+    help="The chance of calling a benign endpoint inconsistent, on engines like those of the profile.",
+)
+@click.option("--top-logprobs", type=click.IntRange(1, 20), default=20, show_default=True, help="Alternatives a token.")
+@click.option(
+    "--max-tokens", type=click.IntRange(min=5), default=60, show_default=True, help="Most tokens to be compared."
+)
+@click.option("--out", metavar="FILE", help="Write the report as JSON here.")
+@seed_option
+@format_option
+def audit(
+    url: str,
+    profile_file: str,
+    model: str | None,
+    key_env: str | None,
+    alpha: float,
+    top_logprobs: int,
+    max_tokens: int,
+    out: str | None,
+    seed: int,
+    output_format: str,
+) -> None:
+    """Say which precision an endpoint serves, from the logprobs of a few tokens.
+
+    URL is that of an OpenAI-compatible API, such as https://host/v1. Exit codes: 0, consistent with the reference; 10,
+    inconsistent; 11, inconclusive.
+    """
+    from bitproof.audit.audit import AuditPlan
+    from bitproof.audit.audit import audit as run
+    from bitproof.audit.profile import read_profile
+    from bitproof.cli.main import this_command
+    from bitproof.engines.http import HttpGenerator
+    from bitproof.errors import GateFailed, InconclusiveError
+    from bitproof.report.audit_terminal import audit_parts
+    from bitproof.report.json_ import to_json
+
+    profile = read_profile(Path(profile_file))
+    plan = AuditPlan(alpha=alpha, top=top_logprobs, looks=AuditPlan.looks_until(max_tokens), seed=seed)
+    with HttpGenerator(url, model=model, key_env=key_env, workers=1) as engine, progress("audit") as report:
+        found = run(engine, profile, plan, endpoint=url, model=engine.model or model or "", progress=report)
+    found = replace(found, command=this_command())
+    if out:
+        Path(out).write_text(to_json(found), encoding="utf-8")
+    show(found, output_format, audit_parts(found), console())
+    if found.outcome == "inconsistent":
+        raise GateFailed("the endpoint does not serve the reference")
+    if found.outcome == "inconclusive":
+        raise InconclusiveError("the audit could not decide")

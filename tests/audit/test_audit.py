@@ -1,0 +1,127 @@
+"""Whole audits of a made-up endpoint: verdicts, what is missing, what it costs, and answers that leave the path."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+import pytest
+
+from bitproof.audit.audit import AuditPlan, audit
+from bitproof.audit.observe import Reader, probe_order, probe_requests
+from bitproof.audit.profile import Profile
+from bitproof.engines.generation import Completion, Request, TokenLogprob
+
+TOP = 12
+PLAN = AuditPlan(top=TOP)
+
+
+class Endpoint:
+    """Serves one row of a profile with noise of its own; counts what it is asked."""
+
+    def __init__(
+        self, profile: Profile, row: int, *, noise: float = 0.03, seed: int = 0, ids: bool = True, **ways: bool
+    ):
+        self._profile, self._row, self._noise, self._ids, self._ways = profile, row, noise, ids, ways
+        self._random = np.random.default_rng(seed)
+        self.asked: list[Request] = []
+
+    def generate(self, requests: Iterable[Request], on_completion: Callable[[Completion], None]) -> None:
+        for request in requests:
+            self.asked.append(request)
+            on_completion(self._answer(int(request.key), request))
+
+    def _answer(self, probe: int, request: Request) -> Completion:
+        if self._ways.get("fails"):
+            return Completion(key=request.key, finish="error", error="HTTP 500")
+        tokens = [] if self._ways.get("mute") else [self._token(probe, number) for number in range(4)]
+        return Completion(
+            key=request.key,
+            text="".join(token.text for token in tokens),
+            logprobs=tuple(tokens) or None,
+            prompt_tokens=25 if self._ways.get("hidden") else 10,
+            answer_tokens=4,
+        )
+
+    def _token(self, probe: int, number: int) -> TokenLogprob:
+        place = next(row for row, one in enumerate(self._profile.places) if (one.probe, one.number) == (probe, number))
+        logprobs = self._profile.logprobs[self._row, place] + self._random.normal(0, self._noise, 24)
+        top = tuple(
+            self._one(int(self._profile.candidates[place, column]), float(logprobs[column]))
+            for column in np.argsort(-logprobs)[:TOP]
+        )
+        return TokenLogprob(top[0].text, top[0].logprob, top[0].id, top)
+
+    def _one(self, token: int, logprob: float) -> TokenLogprob:
+        return TokenLogprob(self._profile.texts[token], logprob, token if self._ids else None)
+
+
+@pytest.mark.parametrize("ids", [True, False])
+@pytest.mark.parametrize(
+    ("name", "outcome"), [("reference", "consistent"), ("w8", "inconsistent"), ("w4", "inconsistent")]
+)
+def test_a_served_model_is_told_and_named(profile, name, outcome, ids):
+    found = audit(Endpoint(profile, profile.of(name)[0], ids=ids), profile, PLAN)  # type: ignore[arg-type]
+    assert found.outcome == outcome
+    assert found.closest == (name,)
+    assert found.n_places <= 20
+    assert found.answer_tokens == 4 * found.n_probes
+    assert set(found.expected) == set(profile.names)
+
+
+def test_what_is_no_rung_is_named_nothing(profile):
+    found = audit(Endpoint(profile, 0, noise=3.0), profile, PLAN)  # type: ignore[arg-type]
+    assert (found.outcome, found.closest) == ("inconsistent", ())
+    assert "with every variant" in found.words
+
+
+@pytest.mark.parametrize(
+    ("way", "words"),
+    [("mute", "gives no logprobs"), ("hidden", "counts 25 prompt tokens where"), ("fails", "fails: HTTP 500")],
+)
+def test_what_is_missing_makes_it_inconclusive(profile, way, words):
+    endpoint = Endpoint(profile, 0, **{way: True})
+    found = audit(endpoint, profile, PLAN)  # type: ignore[arg-type]
+    assert found.outcome == "inconclusive"
+    assert words in found.words
+    assert len(endpoint.asked) <= 60
+
+
+def test_a_benign_endpoint_is_rarely_accused(profile):
+    outcomes = [
+        audit(Endpoint(profile, 0, seed=seed), profile, AuditPlan(top=TOP, seed=seed)).outcome  # type: ignore[arg-type]
+        for seed in range(100)
+    ]
+    assert outcomes.count("inconsistent") <= 1
+    assert outcomes.count("consistent") >= 95
+
+
+def test_what_follows_a_token_off_the_path_is_not_compared(profile):
+    reader = Reader(profile, top=TOP)
+    endpoint = Endpoint(profile, 0)
+    answers: list[Completion] = []
+    endpoint.generate(probe_requests(profile, [3], top_logprobs=TOP), answers.append)
+    other = answers[0].logprobs[1].top[1]  # type: ignore[index]
+    changed = (answers[0].logprobs[0], TokenLogprob(other.text, other.logprob, other.id, answers[0].logprobs[1].top))  # type: ignore[index]
+    assert reader.add(Completion(key="3", logprobs=(*changed, *answers[0].logprobs[2:]))) == 2  # type: ignore[index]
+    assert reader.add(Completion(key="4", logprobs=None)) == 0
+    assert reader.served(1).places.tolist() == reader.places[:1]
+
+
+def test_an_answer_longer_than_asked_and_unknown_tokens_do_no_harm(profile):
+    reader = Reader(profile, top=TOP)
+    strange = TokenLogprob("\ud800", -1.0, None, (TokenLogprob("?", -2.0, 10**9),))
+    assert reader.add(Completion(key="0", logprobs=(strange,) * 50)) == 1
+    assert (reader.served().columns == -1).all()
+
+
+def test_the_order_of_probes_is_drawn_anew(profile):
+    assert sorted(probe_order(profile, seed=1)) == list(range(60))
+    assert probe_order(profile, seed=1) == probe_order(profile, seed=1)
+    assert probe_order(profile, seed=1) != probe_order(profile, seed=2)
+
+
+def test_the_last_look_is_the_most_that_may_be_compared():
+    assert AuditPlan.looks_until(60) == (5, 10, 20, 40, 60)
+    assert AuditPlan.looks_until(15) == (5, 10, 15)
+    assert AuditPlan.looks_until(5) == (5,)
