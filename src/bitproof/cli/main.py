@@ -28,6 +28,7 @@ COMMANDS = (
     "evaluate",
     "compare",
     "report",
+    "profile",
     "audit",
     "check",
     "bench",
