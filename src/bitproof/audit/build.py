@@ -36,7 +36,7 @@ class ProfilePlan:
     numerics: tuple[str, ...] = ("float32", "bfloat16")
 
 
-@dataclass(frozen=True)
+@dataclass
 class KeyValueOverlay:
     """The reference's own weights with a quantized KV cache."""
 
