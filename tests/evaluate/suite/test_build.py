@@ -62,6 +62,17 @@ def test_what_takes_a_profile_too_long_is_asked_at_its_easiest() -> None:
     assert all(PROFILES["core"].reachable(slice_) == slice_.levels for slice_ in slices().values())
 
 
+def test_levels_whose_answers_take_too_long_give_their_items_to_the_others() -> None:
+    brief = Profile(name="brief", items=12, slices=("summarization", "code"), max_tokens=120)
+    suite = build_suite(brief, levels={"summarization": (2, 4, 6, 8)})
+    assert suite.levels == {"summarization": (2, 4)}
+    assert len(suite.items) == 12
+    assert all(item.max_tokens <= 120 for item in suite.items)
+    assert suite.left_out == {"code": "its answers are longer than the 120 tokens of profile brief"}
+    with pytest.raises(UsageError, match="has no level 3"):
+        build_suite(brief, levels={"summarization": (3,)})
+
+
 def test_a_prompt_is_asked_as_often_as_its_slice_says_and_every_time_by_another_item() -> None:
     items = make_items(TWICE, 24, seed=1)
     assert len({item.id for item in items}) == 24

@@ -37,6 +37,7 @@ class Profile:
         return short or fitting[:1]
 
 
+PROBED = 12  # items of a level
 DEMO_SLICES = (
     "arithmetic",
     "classification",
@@ -102,29 +103,12 @@ def build_suite(
     asked: dict[str, tuple[float, ...]] = {}
     left_out: dict[str, str] = {}
     for slice_ in wanted:
-        reachable = profile.reachable(slice_)
-        if not reachable:
-            least = min(map(slice_.context_tokens, slice_.levels))
-            left_out[slice_.name] = (
-                f"its easiest items take {least:,.0f} tokens of context, and there are {profile.context_tokens:,}"
-            )
+        made = _items_of(slice_, profile, (levels or {}).get(slice_.name, ()), seed)
+        if isinstance(made, str):
+            left_out[slice_.name] = made
             continue
-        given = [level for level in (levels or {}).get(slice_.name, ()) if _fits(profile, slice_, level)]
-        try:
-            made = make_items(slice_, profile.items, seed=seed, level=given or reachable)
-        except UsageError:
-            raise
-        except BitproofError as error:  # a part that is not installed
-            left_out[slice_.name] = str(error)
-            continue
-        fitting = [item for item in made if item.max_tokens <= profile.max_tokens]
-        if len(fitting) < len(made) / 2:
-            left_out[slice_.name] = (
-                f"its answers are longer than the {profile.max_tokens} tokens of profile {profile.name}"
-            )
-            continue
-        items += fitting
-        asked[slice_.name] = tuple(sorted({item.level for item in fitting}))
+        items += made
+        asked[slice_.name] = tuple(sorted({item.level for item in made}))
     _check_ids(items, further)
     items += further
     if not items:
@@ -134,8 +118,28 @@ def build_suite(
     return Suite(name=f"core/{profile.name}", seed=seed, items=tuple(items), levels=asked, left_out=left_out)
 
 
-def _fits(profile: Profile, slice_: Slice, level: float) -> bool:
-    return level not in slice_.levels or slice_.context_tokens(level) <= profile.context_tokens
+def _items_of(slice_: Slice, profile: Profile, given: Sequence[float], seed: int) -> list[Item] | str:
+    """The items of a slice at levels that the profile can ask, those given where there are such; or why none."""
+    reachable = profile.reachable(slice_)
+    if not reachable:
+        least = min(map(slice_.context_tokens, slice_.levels))
+        return f"its easiest items take {least:,.0f} tokens of context, and there are {profile.context_tokens:,}"
+    fits = [one for one in given if one not in slice_.levels or slice_.context_tokens(one) <= profile.context_tokens]
+    try:
+        levels = [level for level in fits or reachable if _is_short(slice_, level, profile, seed)]
+        made = make_items(slice_, profile.items, seed=seed, level=levels) if levels else []
+    except UsageError:
+        raise
+    except BitproofError as error:  # a part that is not installed
+        return str(error)
+    short = [item for item in made if item.max_tokens <= profile.max_tokens]
+    return short or f"its answers are longer than the {profile.max_tokens} tokens of profile {profile.name}"
+
+
+def _is_short(slice_: Slice, level: float, profile: Profile, seed: int) -> bool:
+    """Whether half of a level's items, as a dozen of them show, have answers that the profile can wait for."""
+    some = make_items(slice_, PROBED, seed=seed, level=level)
+    return 2 * sum(item.max_tokens <= profile.max_tokens for item in some) >= PROBED
 
 
 def _check_ids(items: Sequence[Item], further: Sequence[Item]) -> None:

@@ -193,7 +193,7 @@ def _make(random: Random, cluster: str, level: float) -> Item:
         right=json.dumps(value),
         wrong=json.dumps(other),
         schema=schema_of(cluster),
-        max_tokens=192 if level < 3 else 288,
+        max_tokens=128 if level < 3 else 192,
     )
 
 
@@ -205,7 +205,7 @@ SLICE = Slice(
     levels=(1, 2, 3),
     unit="step (example, none, more values)",
     make=_make,
-    context_tokens=lambda _: 560,
+    context_tokens=lambda _: 500,
     needs=("check-jsonschema",),
     gates=False,
 )
