@@ -21,7 +21,7 @@ from bitproof.models.reference import EMBEDDED, load
 from bitproof.store.runs import Store
 
 OUT = Path(__file__).resolve().parent.parent / "src" / "bitproof" / "data" / "levels.json"
-ASKED = Profile(name="levels", items=12, max_tokens=400, max_context=2100)
+ASKED = Profile(name="levels", items=12, max_tokens=560, max_context=2100)
 
 
 def main() -> None:
