@@ -109,7 +109,7 @@ def test_everything_missing_is_named_once(make_evaluation: MakeEvaluation):
         "Every slice, by outcome",
         "Speed",
     ]
-    assert lines[-1][1] == "speed was not measured: run bitproof bench"
+    assert lines[-1][1] == "bitproof bench measures it; --speed adds what it found"
 
 
 def test_what_is_missing_of_one_variant_names_it(make_evaluation: MakeEvaluation):

@@ -22,7 +22,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitproof.errors import EnvironmentFailed, UsageError
+from bitproof.errors import UsageError
+from bitproof.store.files import write_aside
 
 __all__ = ["Model", "Place", "Profile", "Served", "read_profile", "write_profile"]
 
@@ -125,17 +126,7 @@ def write_profile(profile: Profile, path: Path) -> None:
     memory = io.BytesIO()
     arrays: dict[str, Any] = {"header": header, **profile._arrays}
     np.savez_compressed(memory, **arrays)
-    aside = path.with_name(f".{path.name}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside.write_bytes(memory.getvalue())
-        aside.replace(path)
-    except OSError as error:
-        raise EnvironmentFailed(
-            f"cannot be written ({error.strerror})",
-            where=str(path),
-            remedy="Free some disk space, or name another file.",
-        ) from error
+    write_aside(path, lambda aside: aside.write_bytes(memory.getvalue()))
 
 
 def read_profile(path: Path) -> Profile:

@@ -56,6 +56,7 @@ def audit(
     from bitproof.errors import GateFailed, InconclusiveError
     from bitproof.report.audit_terminal import audit_parts
     from bitproof.report.json_ import to_json
+    from bitproof.store.files import write_text
 
     profile = read_profile(Path(profile_file))
     plan = AuditPlan(alpha=alpha, top=top_logprobs, looks=AuditPlan.looks_until(max_tokens), seed=seed)
@@ -63,7 +64,7 @@ def audit(
         found = run(engine, profile, plan, endpoint=url, model=engine.model or model or "", progress=report)
     found = replace(found, command=this_command())
     if out:
-        Path(out).write_text(to_json(found), encoding="utf-8")
+        write_text(Path(out), to_json(found))
     show(found, output_format, audit_parts(found), console())
     if found.outcome == "inconsistent":
         raise GateFailed("the endpoint does not serve the reference")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,20 +94,15 @@ def _write(result: SpeedReport, folder: Path) -> None:
     from bitproof.report import evaluation_html, speed_html
     from bitproof.report.forms import read_finished
     from bitproof.report.json_ import to_json
+    from bitproof.store.files import write_text
 
-    folder.mkdir(parents=True, exist_ok=True)
     page = speed_html.render(result, version=__version__)
     if (folder / "evaluation.json").is_file():
         run = read_finished(folder)
         assert run.evaluation is not None
         page = evaluation_html.render(run.evaluation, ladder=run.ladder, version=__version__, speed=result)
     for name, text in (("speed.json", to_json(result)), ("report.html", page)):
-        aside = folder / f".{name}.{os.getpid()}.tmp"
-        try:
-            aside.write_text(text, encoding="utf-8")
-            aside.replace(folder / name)
-        finally:
-            aside.unlink(missing_ok=True)
+        write_text(folder / name, text)
     say(f"Report: {folder / 'report.html'}")
 
 

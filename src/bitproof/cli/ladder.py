@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -108,12 +107,7 @@ def show_ladder(report: LadderReport, output_format: str) -> None:
 def write_page(report: LadderReport, path: Path) -> None:
     """Write the self-contained page at `path`, aside first and then renamed."""
     from bitproof.report.html import render
+    from bitproof.store.files import write_text
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_suffix(f".{os.getpid()}.tmp")
-    try:
-        aside.write_text(render(report, version=__version__), encoding="utf-8")
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
+    write_text(path, render(report, version=__version__))
     say(f"Report: {path}")

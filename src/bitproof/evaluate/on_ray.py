@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from bitproof.evaluate.hosts import Host, HostName, open_host
 from bitproof.evaluate.plan import Plan
 from bitproof.evaluate.runner import Budget
 from bitproof.evaluate.shards import Shard, ask_shard, shard_folder
+from bitproof.store.files import write_aside
 from bitproof.store.runs import FILE
 from bitproof.types import Progress
 
@@ -67,7 +69,7 @@ def ask_on_ray(
         running = {task.remote(work, shard, threads): shard for shard in missing}
         while running:
             (done,), _ = ray.wait(list(running), num_returns=1)
-            _keep(shard_folder(out, running.pop(done)), _result(done))
+            write_aside(shard_folder(out, running.pop(done)) / FILE, partial(Path.write_bytes, data=_result(done)))
             if progress:
                 progress(len(shards) - len(running), len(shards), f"{n} shards")
     return [shard_folder(out, shard) for shard in shards]
@@ -100,13 +102,6 @@ def _result(task: Any) -> bytes:
             remedy="Run the same command again: shards that came back are kept.",
         ) from error
     return found
-
-
-def _keep(folder: Path, database: bytes) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    aside = folder / f".{FILE}.tmp"
-    aside.write_bytes(database)
-    aside.replace(folder / FILE)
 
 
 @contextmanager

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from bitproof.errors import UsageError
 from bitproof.evaluate.plain import AGAIN, parse, read_as, read_json, to_plain
 from bitproof.evaluate.results import Evaluation
+from bitproof.store.files import write_aside
 from bitproof.types import Grade, Item, ItemPair, NotMeasured, Response
 
 if TYPE_CHECKING:
@@ -92,9 +92,8 @@ def write_answers(
     from bitproof.evaluate.graders.registry import find_grader
 
     path = _path(folder, answers.subject)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+
+    def write(aside: Path) -> None:
         with aside.open("wb") as file:
             for item in items:
                 if item.id in answers.responses and item.id in grades:
@@ -108,9 +107,8 @@ def write_answers(
                     )
                     line = json.dumps(to_plain(record), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
                     file.write(line.encode("utf-8", "backslashreplace") + b"\n")  # half a surrogate stays an escape
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
+
+    write_aside(path, write)
     return path
 
 

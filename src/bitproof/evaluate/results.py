@@ -12,7 +12,7 @@ from bitproof.types import Estimate, ItemPair, NotMeasured, SliceComparison
 
 __all__ = ["Curve", "Evaluation", "GateOutcome", "Recommendation", "Requirement", "RungOutcome", "VariantResult"]
 
-NO_SPEED = NotMeasured("not measured: bitproof bench --out, then --speed")
+NO_SPEED = NotMeasured("bitproof bench measures it; --speed adds what it found")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ as the solver left them, and every other tensor that a method changed. Any expor
 from __future__ import annotations
 
 import json
-import os
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,11 +17,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from bitproof.errors import CheckpointError, EnvironmentFailed
+from bitproof.errors import CheckpointError
 from bitproof.formats.nested import NestedScales
 from bitproof.formats.number import NumberFormat
 from bitproof.formats.quantized import Quantized
 from bitproof.formats.scales import Scales
+from bitproof.store import files
 
 OUTER_FILE = "outer.safetensors"
 BLOCK_VERSION = 1
@@ -71,25 +72,9 @@ def block_file(index: int) -> str:
     return f"{index:05d}.safetensors"
 
 
-def write_aside(path: Path, write: Any) -> None:
-    """Have `write(temporary path)` make a file, then rename it: a reader sees all of it or nothing.
-
-    Raises EnvironmentFailed when the disk is full or cannot be written; nothing half-written stays.
-    """
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        write(aside)
-        with aside.open("rb") as file:
-            os.fsync(file.fileno())
-        os.replace(aside, path)
-    except (OSError, SafetensorError) as error:
-        raise EnvironmentFailed(
-            f"could not be written ({error})",
-            where=str(path),
-            remedy="Free some disk space, or give another --out, and run the same command again: it goes on from here.",
-        ) from error
-    finally:
-        aside.unlink(missing_ok=True)
+def write_aside(path: Path, write: Callable[[Path], Any]) -> None:
+    """`store.files.write_aside` of tensors: a disk that is full is a SafetensorError."""
+    files.write_aside(path, write, failures=(OSError, SafetensorError))
 
 
 def write_block(path: Path, overlay: BlockOverlay) -> None:

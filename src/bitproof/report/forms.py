@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,6 +25,7 @@ from bitproof.evaluate.results import Evaluation
 from bitproof.evaluate.speed_results import SpeedReport
 from bitproof.report.json_ import to_json
 from bitproof.report.ladder import LadderReport
+from bitproof.store.files import write_aside
 
 __all__ = ["FORMS", "Finished", "read_finished", "write_form"]
 
@@ -82,22 +82,16 @@ def write_form(form: str, run: Finished, out: Path, *, version: str) -> list[Pat
         )
     written = []
     for name, content in FORMS[form](run, version):
-        _write(out / name, content)
+        write_aside(out / name, partial(_put, content))
         written.append(out / name)
     return written
 
 
-def _write(path: Path, content: str | Callable[[Path], None]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{os.getpid()}.{path.name}")
-    try:
-        if isinstance(content, str):
-            aside.write_text(content, encoding="utf-8")
-        else:
-            content(aside)
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
+def _put(content: str | Callable[[Path], None], path: Path) -> None:
+    if isinstance(content, str):
+        path.write_text(content, encoding="utf-8")
+    else:
+        content(path)
 
 
 def _html(run: Finished, version: str) -> Iterator[File]:
