@@ -21,7 +21,7 @@ from bitproof.evaluate.plan import DECISIVE, Plan
 from bitproof.evaluate.records import write_answers
 from bitproof.evaluate.requirements import check_requirements
 from bitproof.evaluate.runner import Answers, Budget, Runner, Subject
-from bitproof.evaluate.suite.build import Suite, build_suite
+from bitproof.evaluate.suite.build import Profile, Suite, build_suite
 from bitproof.evaluate.suite.registry import find_slice, slices
 from bitproof.evaluate.tiers import choose, level_scores, shipped_levels
 from bitproof.store.runs import Store, digest_of
@@ -117,17 +117,20 @@ class Run:
 
     def suite_of(self, look: int) -> Suite:
         """The items of looks up to this one: the first look's, and then others of the same slices."""
-        profile = replace(
-            self.plan.profile,
-            items=look * self.plan.profile.items,
-            max_context=min(self.plan.profile.max_context, self.place.context_tokens - 256),
-        )
+        profile = replace(self._profile, items=look * self.plan.profile.items)
         wanted = [find_slice(name) for name in self.plan.slices or profile.slices] or list(slices().values())
         levels = {
             slice_.name: tuple(one for one in self._levels.get(slice_.name, ()) if one in profile.reachable(slice_))
             for slice_ in wanted
         }
         return build_suite(profile, seed=self.plan.seed, names=list(levels), levels=levels, further=self.plan.further)
+
+    @property
+    def _profile(self) -> Profile:
+        """The plan's, for the context of this reference."""
+        limit = self.place.context_tokens
+        profile = self.plan.profile
+        return replace(profile, max_context=min(profile.max_context, limit - 256), context_tokens=limit)
 
     def _items(self, look: int) -> list[Item]:
         suite = self.suite if look == 1 else self.suite_of(look)
@@ -147,7 +150,7 @@ class Run:
     def _choose_levels(self, subject: Subject) -> None:
         """Levels that suit the reference: known ones, or chosen now and kept in the store."""
         plan = self.plan
-        profile = replace(plan.profile, max_context=min(plan.profile.max_context, self.place.context_tokens - 256))
+        profile = self._profile
         wanted = [find_slice(name) for name in plan.slices or profile.slices] or list(slices().values())
         self._levels = {name: found for name, found in shipped_levels(subject.model).items() if found}
         unknown = [slice_ for slice_ in wanted if slice_.name not in self._levels]

@@ -7,6 +7,8 @@ from dataclasses import asdict
 from typing import Any
 
 from bitproof.evaluate.graders.registry import find_grader
+from bitproof.evaluate.graders.sampled import with_diversity
+from bitproof.evaluate.graders.several import grade_all
 from bitproof.evaluate.runner import Answers
 from bitproof.store.runs import Store, digest_of
 from bitproof.types import Grade, Item, NotMeasured
@@ -19,7 +21,7 @@ def grade(store: Store, items: Sequence[Item], answers: Answers) -> dict[str, Gr
     keys = {item.id: _key(item, answers) for item in items if item.id in answers.responses}
     known = store.grades(keys.values())
     found: dict[str, Grade] = {}
-    new: dict[str, dict[str, Any]] = {}
+    new: list[Item] = []
     for item in items:
         if item.id not in keys:
             continue
@@ -29,11 +31,17 @@ def grade(store: Store, items: Sequence[Item], answers: Answers) -> dict[str, Gr
         elif key in known:
             found[item.id] = _read(known[key])
         else:
-            found[item.id] = find_grader(item.grader).grade(item, response)
-            if not isinstance(found[item.id].score, NotMeasured):  # what is lacking here may be there next time
-                new[key] = asdict(found[item.id])
-    store.keep_grades(new)
-    return found
+            new.append(item)
+    graded = grade_all([(item, answers.responses[item.id]) for item in new])
+    found |= {item.id: one for item, one in zip(new, graded, strict=True)}
+    store.keep_grades(
+        {
+            keys[item.id]: asdict(one)
+            for item, one in zip(new, graded, strict=True)
+            if not isinstance(one.score, NotMeasured)  # what is lacking here may be there next time
+        }
+    )
+    return with_diversity(items, answers.responses, found)
 
 
 def _key(item: Item, answers: Answers) -> str:
