@@ -41,7 +41,7 @@ def prompt_ids(tokenizer: Any, messages: Sequence[Message], *, where: str) -> tu
     """
     plain = tuple(_plain(message) for message in messages)
     ids, _ = render(tokenizer, Text(id=where, kind="item", messages=plain), answer=True)
-    return tuple(int(token) for token in ids)
+    return tuple(ids.tolist())
 
 
 def _plain(message: Message) -> dict[str, Any]:
