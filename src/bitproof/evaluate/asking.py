@@ -80,7 +80,10 @@ class Run:
                 _claim(self._store, self.record, self._out)
             items = self._items(look)
             settings = ", ".join(f"{name} {value}" for name, value in subject.engine.settings.items())
-            self.engine = f"{subject.engine.name} {subject.engine.version}: {settings}"
+            found = (subject.engine.abilities.prompt_ids.finding, subject.engine.abilities.score.finding)
+            self.engine = "; ".join(
+                (f"{subject.engine.name} {subject.engine.version}: {settings}", *filter(None, found))
+            )
             self.expected = self._asked(subject, items, None)
             self.place.remember(subject.engine, self.expected)
             self.grades = grade(self._store, items, self.expected)

@@ -7,7 +7,7 @@ name; the engine itself is started where one is missing.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from types import TracebackType
 from typing import Any, NoReturn, Self, TypeVar
 
@@ -41,9 +41,13 @@ class _NotKeptError(Exception):
 
 
 def _record(engine: Generator) -> dict[str, Any]:
-    takes, scores = bool(engine.abilities.prompt_ids), bool(engine.abilities.score)
-    settings = dict(engine.settings)
-    return {"name": engine.name, "version": engine.version, "settings": settings, "takes": takes, "scores": scores}
+    found = engine.abilities
+    return {
+        "name": engine.name,
+        "version": engine.version,
+        "settings": dict(engine.settings),
+        "abilities": {name: asdict(getattr(found, name)) for name in ("prompt_ids", "score")},
+    }
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,7 @@ class _Kept:
 
     @property
     def abilities(self) -> Abilities:
-        return Abilities(prompt_ids=Ability(self.record["takes"]), score=Ability(self.record["scores"]))
+        return Abilities(**{name: Ability(**known) for name, known in self.record["abilities"].items()})
 
     def generate(self, requests: Iterable[Request], on_completion: OnCompletion) -> None:
         raise _NotKeptError

@@ -142,7 +142,7 @@ def _cell(evaluation: Evaluation, variant: VariantResult, name: str) -> Cell:
             interval=interval,
             step=step_of(found.difference.value),
             undecided=_undecided(found.difference, outcome),
-            moved="" if isinstance(found.kl_nats, NotMeasured) else figures.number(found.kl_nats.value),
+            moved=_moved(found),
             outcome=outcome,
             comparison=found,
         )
@@ -164,6 +164,15 @@ def _cell(evaluation: Evaluation, variant: VariantResult, name: str) -> Cell:
         reason=reason,
         comparison=found,
     )
+
+
+def _moved(found: SliceComparison) -> str:
+    """The divergence in a few words; without distributions, how often another token was the likeliest."""
+    if not isinstance(found.kl_nats, NotMeasured):
+        return f"KL {figures.number(found.kl_nats.value)}"
+    if not isinstance(found.top1_flips, NotMeasured):
+        return f"flips {100 * found.top1_flips.value:.1f} %"
+    return ""
 
 
 def step_of(difference: float) -> int:
