@@ -22,6 +22,12 @@ def test_types_and_errors_load_no_torch():
     assert "torch" not in loaded_by("import bitproof.types, bitproof.errors")
 
 
+def test_an_audit_loads_no_torch():
+    """It compares logprobs with a profile: a person without the weights needs numpy, scipy and an HTTP client."""
+    audit = "import bitproof.audit.audit, bitproof.audit.profile, bitproof.engines.http, bitproof.report.audit_terminal"
+    assert not loaded_by(audit).intersection({"torch", "transformers", "safetensors", "sqlalchemy", "altair"})
+
+
 def test_help_loads_nothing_heavy():
     assert not loaded_by("from bitproof.cli.main import run; run(['--help'])").intersection(HEAVY)
 
