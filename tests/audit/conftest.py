@@ -20,7 +20,7 @@ def made_profile(seed: int = 0) -> Profile:
     random = np.random.default_rng(seed)
     n = PROBES * DEPTH
     candidates = np.array([random.permutation(500)[:WIDTH] for _ in range(n)], dtype=np.int32)
-    reference = -np.sort(random.exponential(2.0, (n, WIDTH)), axis=1)
+    reference = -4 - np.sort(random.exponential(2.0, (n, WIDTH)), axis=1)
     rows, models = [], []
     for name in ("reference", *SIZES, "w8a8"):
         error = random.normal(0, SIZES.get(name, 0.0), reference.shape)

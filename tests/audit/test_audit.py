@@ -48,12 +48,13 @@ class Endpoint:
         logprobs = self._profile.logprobs[self._row, place] + self._random.normal(0, self._noise, 24)
         top = tuple(
             self._one(int(self._profile.candidates[place, column]), float(logprobs[column]))
-            for column in np.argsort(-logprobs)[:TOP]
+            for column in np.argsort(-logprobs)[: 5 if self._ways.get("few") else TOP]
         )
         return TokenLogprob(top[0].text, top[0].logprob, top[0].id, top)
 
     def _one(self, token: int, logprob: float) -> TokenLogprob:
-        return TokenLogprob(self._profile.texts[token], logprob, token if self._ids else None)
+        said = -9999.0 if self._ways.get("degenerate") else logprob
+        return TokenLogprob(self._profile.texts[token], said, token if self._ids else None)
 
 
 @pytest.mark.parametrize("ids", [True, False])
@@ -77,7 +78,12 @@ def test_what_is_no_rung_is_named_nothing(profile):
 
 @pytest.mark.parametrize(
     ("way", "words"),
-    [("mute", "gives no logprobs"), ("hidden", "counts 25 prompt tokens where"), ("fails", "fails: HTTP 500")],
+    [
+        ("mute", "gives no logprobs"),
+        ("hidden", "counts 25 prompt tokens where"),
+        ("fails", "fails: HTTP 500"),
+        ("degenerate", "none of the endpoint's logprobs is one"),
+    ],
 )
 def test_what_is_missing_makes_it_inconclusive(profile, way, words):
     endpoint = Endpoint(profile, 0, **{way: True})
@@ -85,6 +91,13 @@ def test_what_is_missing_makes_it_inconclusive(profile, way, words):
     assert found.outcome == "inconclusive"
     assert words in found.words
     assert len(endpoint.asked) <= 60
+
+
+@pytest.mark.parametrize(("name", "outcome"), [("reference", "consistent"), ("w4", "inconsistent")])
+def test_fewer_logprobs_than_asked_do_and_are_said(profile, name, outcome):
+    found = audit(Endpoint(profile, profile.of(name)[0], few=True), profile, PLAN)  # type: ignore[arg-type]
+    assert (found.outcome, found.closest, found.top_logprobs) == (outcome, (name,), 5)
+    assert found.findings == ("it gives 5 logprobs a token where 12 were asked for",)
 
 
 def test_a_benign_endpoint_is_rarely_accused(profile):

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from bitproof.audit.naming import Namer, Naming
 from bitproof.audit.observe import Reader, probe_order, probe_requests
+from bitproof.audit.preflight import alternatives, degenerate, findings
 from bitproof.audit.profile import REFERENCE, Profile
 from bitproof.audit.results import AuditReport, Outcome
 from bitproof.engines.generation import Completion, Generator
@@ -55,9 +56,8 @@ class _Audit:
     def __init__(self, engine: Generator, profile: Profile, plan: AuditPlan) -> None:
         self.engine, self.profile, self.plan = engine, profile, plan
         self.reader = Reader(profile, top=plan.top)
-        self.namer = Namer(profile, top=plan.top)
+        self.namer: Namer | None = None  # made for as many logprobs as the endpoint gives
         self.completions: list[Completion] = []
-        self.findings: list[str] = []
 
     def run(self, endpoint: str, model: str, progress: Progress | None) -> AuditReport:
         plan = self.plan
@@ -73,6 +73,9 @@ class _Audit:
                     progress(min(len(self.reader.places), look), plan.looks[-1], "tokens compared")
             if not self.reader.places or self.missing():
                 break
+            top = min(plan.top, alternatives(self.completions))
+            if self.namer is None or self.namer.top != top:
+                self.namer = Namer(self.profile, top=top)
             naming = self.namer.name(self.reader.served())
             looked.append(len(self.reader.places))
             outcome = self._outcome(naming)
@@ -96,8 +99,11 @@ class _Audit:
         found = []
         if self.failed:
             found.append(f"the endpoint fails: {self.completions[-1].error}")
-        if answered and not any(one.logprobs for one in answered):
+        said = [one.logprob for answer in answered for token in answer.logprobs or () for one in token.top or (token,)]
+        if answered and not said:
             found.append("the endpoint gives no logprobs")
+        elif said and all(map(degenerate, said)):
+            found.append("none of the endpoint's logprobs is one: they are not finite, above 0, or placeholders")
         wrong = sorted(
             {
                 (one.prompt_tokens, self.profile.prompt_tokens[int(one.key)])
@@ -125,7 +131,7 @@ class _Audit:
     ) -> AuditReport:
         served, missing = self.reader.served(), tuple(self.missing())
         level = self.plan.alpha / len(self.plan.looks)
-        seen, expected = self.namer.profiles(served) if naming else ((), {})
+        seen, expected = self.namer.profiles(served) if self.namer else ((), {})
         fits = naming is not None and max(naming.fit.values()) >= level
         closest = naming.credible if naming is not None and fits else ()
         return AuditReport(
@@ -145,11 +151,11 @@ class _Audit:
             n_places=len(served.places),
             answer_tokens=sum(one.answer_tokens for one in self.completions),
             prompt_tokens=sum(one.prompt_tokens for one in self.completions),
-            top_logprobs=self.plan.top,
+            top_logprobs=min(self.plan.top, alternatives(self.completions)),
             alpha=self.plan.alpha,
             looks=looked,
             seed=self.plan.seed,
-            findings=tuple(self.findings),
+            findings=tuple(findings(self.completions, asked=self.plan.top)),
             missing=missing,
         )
 

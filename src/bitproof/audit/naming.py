@@ -56,7 +56,8 @@ class Namer:
     """Names residual profiles of one profile, with `top` logprobs at each place."""
 
     def __init__(self, profile: Profile, *, top: int, seed: int = 0) -> None:
-        self._profile, self._top, self._seed = profile, top, seed
+        self.top = top
+        self._profile, self._seed = profile, seed
         self._floor = benign_floor(profile, top=top)
         self._against = np.array([profile.of(name)[0] for name in profile.names])
         # [places, models] of every row of the profile, taken as an endpoint

@@ -7,6 +7,7 @@ from random import Random
 
 import numpy as np
 
+from bitproof.audit.preflight import degenerate
 from bitproof.audit.profile import Place, Profile, Served
 from bitproof.engines.generation import Completion, Request, TokenLogprob
 from bitproof.types import Message
@@ -58,7 +59,11 @@ class Reader:
                 break
             ids = self._profile.candidates[row].tolist()
             columns = self._columns_of(ids)
-            said = {column: one.logprob for one in token.top or (token,) if (column := columns(one)) is not None}
+            said = {
+                column: one.logprob
+                for one in token.top or (token,)
+                if (column := columns(one)) is not None and not degenerate(one.logprob)
+            }
             kept = sorted(said.items(), key=lambda pair: -pair[1])[: self._top]
             self.places.append(row)
             self._columns.append([column for column, _ in kept])

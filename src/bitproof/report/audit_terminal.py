@@ -45,5 +45,7 @@ def audit_parts(report: AuditReport) -> list[Any]:
         f" ({report.prompt_tokens:,} prompt tokens); alpha {report.alpha:g} over looks after"
         f" {', '.join(map(str, report.looks)) or 'none'}."
     )
-    parts += [*report.findings, OTHER_CAUSES]
+    if report.findings:
+        parts.append(f"Of the endpoint: {'; '.join(report.findings)}.")
+    parts.append(OTHER_CAUSES)
     return parts
