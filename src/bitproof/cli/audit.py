@@ -43,9 +43,9 @@ def audit(
     seed: int,
     output_format: str,
 ) -> None:
-    """Say which precision an endpoint serves, from the logprobs of a few tokens.
+    """Say which precision an endpoint serves.
 
-    URL is that of an OpenAI-compatible API, such as https://host/v1. Exit codes: 0, consistent with the reference; 10,
+    It takes the logprobs of a few tokens. URL is that of an OpenAI-compatible API, such as https://host/v1. Exit codes: 0, consistent with the reference; 10,
     inconsistent; 11, inconclusive.
     """
     from bitproof.audit.audit import AuditPlan
