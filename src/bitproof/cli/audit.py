@@ -45,8 +45,8 @@ def audit(
 ) -> None:
     """Say which precision an endpoint serves.
 
-    It takes the logprobs of a few tokens. URL is that of an OpenAI-compatible API, such as https://host/v1. Exit codes: 0, consistent with the reference; 10,
-    inconsistent; 11, inconclusive.
+    It takes the logprobs of a few tokens. URL is that of an OpenAI-compatible API, such as https://host/v1. Exit codes:
+    0, consistent with the reference; 10, inconsistent; 11, inconclusive.
     """
     from bitproof.audit.audit import AuditPlan
     from bitproof.audit.audit import audit as run

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from bitproof.cli.options import model_option, seed_option, trust_option
-from bitproof.cli.output import say
+from bitproof.cli.options import format_option, model_option, seed_option, trust_option
+from bitproof.cli.output import console, show
 from bitproof.cli.progress import progress
 
 
@@ -18,8 +18,17 @@ from bitproof.cli.progress import progress
 @click.option("--out", required=True, metavar="FILE", help="The profile: one file of some megabytes.")
 @seed_option
 @trust_option
-def profile(artifacts: tuple[str, ...], model: str, probes: int, out: str, seed: int, trust_remote_code: bool) -> None:
-    """Make the profile of a reference and its variants, which `bitproof audit` compares endpoints with.
+@format_option
+def profile(
+    artifacts: tuple[str, ...],
+    model: str,
+    probes: int,
+    out: str,
+    seed: int,
+    trust_remote_code: bool,
+    output_format: str,
+) -> None:
+    """Make what `bitproof audit` compares endpoints with.
 
     An ARTIFACT is a folder that `bitproof quantize` made, or a folder of such folders. The reference with an FP8 KV
     cache is added to them. Every model reads the same few thousand tokens in two arithmetics: a minute or two for each
@@ -39,4 +48,6 @@ def profile(artifacts: tuple[str, ...], model: str, probes: int, out: str, seed:
     with progress("profile") as report:
         made = build_profile(reference, ladder, ProfilePlan(probes=probes, seed=seed), progress=report)
     write_profile(made, Path(out))
-    say(f"Profile: {out}, {len(made.names)} models, {len(made.places):,} tokens, sha256 {made.digest[:16]}")
+    record = {"profile": out, "models": made.names, "tokens": len(made.places), "sha256": made.digest}
+    line = f"{out}: {len(made.names)} models, {len(made.places):,} tokens, sha256 {made.digest[:16]}"
+    show(record, output_format, [line], console())
