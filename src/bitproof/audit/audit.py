@@ -5,7 +5,7 @@ residual profile is compared with every model's. Three outcomes:
 
 - **inconsistent**: the profile that was seen would be as far from the reference in less than alpha of audits, and the
   posterior of the reference is below alpha; alpha is split evenly over the looks;
-- **consistent**: the reference alone holds all but alpha of the posterior;
+- **consistent**: the reference would look like this, and every variant would in less than alpha of audits;
 - **inconclusive**: neither, or something that the test needs is not there.
 """
 
@@ -124,7 +124,8 @@ class _Audit:
         reference = naming.probability[REFERENCE]
         if naming.fit[REFERENCE] < level and reference < level:
             return "inconsistent"
-        return "consistent" if reference > 1 - self.plan.alpha and naming.fit[REFERENCE] >= level else "inconclusive"
+        others = (fit for name, fit in naming.fit.items() if name != REFERENCE)
+        return "consistent" if naming.fit[REFERENCE] >= level and max(others, default=0.0) < level else "inconclusive"
 
     def _report(
         self, naming: Naming | None, outcome: Outcome, looked: tuple[int, ...], endpoint: str, model: str
