@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from bitproof.audit.naming import Namer, Naming
 from bitproof.audit.observe import Reader, probe_order, probe_requests
-from bitproof.audit.preflight import alternatives, degenerate, findings
+from bitproof.audit.preflight import alternatives, degenerate, findings, said
 from bitproof.audit.profile import REFERENCE, Profile
 from bitproof.audit.results import AuditReport, Outcome
 from bitproof.engines.generation import Completion, Generator
@@ -99,10 +99,10 @@ class _Audit:
         found = []
         if self.failed:
             found.append(f"the endpoint fails: {self.completions[-1].error}")
-        said = [one.logprob for answer in answered for token in answer.logprobs or () for one in token.top or (token,)]
-        if answered and not said:
+        given = said(answered)
+        if answered and not given:
             found.append("the endpoint gives no logprobs")
-        elif said and all(map(degenerate, said)):
+        elif given and all(degenerate(one.logprob) for one in given):
             found.append("none of the endpoint's logprobs is one: they are not finite, above 0, or placeholders")
         wrong = sorted(
             {

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from bitproof.engines.generation import Completion, TokenLogprob
 
-__all__ = ["alternatives", "degenerate", "findings", "rounding"]
+__all__ = ["alternatives", "degenerate", "findings", "rounding", "said"]
 
 IMPOSSIBLE = -99.0  # nats: servers put -100, -999 or -9999 where they have no logprob
 DECIMALS = 4  # a logprob rounded to so many or fewer is said to be
@@ -26,7 +26,7 @@ def alternatives(completions: Sequence[Completion]) -> int:
 
 def rounding(completions: Sequence[Completion]) -> int | None:
     """How many decimals all logprobs have, where they are few; None where they are not rounded."""
-    values = [one.logprob for one in _said(completions) if not degenerate(one.logprob) and one.logprob != 0]
+    values = [one.logprob for one in said(completions) if not degenerate(one.logprob) and one.logprob != 0]
     if len(values) < 10:
         return None
     return next((n for n in range(DECIMALS + 1) if all(abs(value - round(value, n)) < 1e-9 for value in values)), None)
@@ -38,10 +38,10 @@ def findings(completions: Sequence[Completion], *, asked: int) -> list[str]:
     given = alternatives(completions)
     if 0 < given < asked:
         found.append(f"it gives {given} logprobs a token where {asked} were asked for")
-    said = _said(completions)
-    bad = sum(degenerate(one.logprob) for one in said)
+    every = said(completions)
+    bad = sum(degenerate(one.logprob) for one in every)
     if bad:
-        found.append(f"{bad} of {len(said)} logprobs are none (not finite, above 0, or a placeholder): left out")
+        found.append(f"{bad} of {len(every)} logprobs are none (not finite, above 0, or a placeholder): left out")
     decimals = rounding(completions)
     if decimals is not None:
         found.append(f"its logprobs are rounded to {decimals} decimals")
@@ -51,5 +51,6 @@ def findings(completions: Sequence[Completion], *, asked: int) -> list[str]:
     return found
 
 
-def _said(completions: Sequence[Completion]) -> list[TokenLogprob]:
+def said(completions: Sequence[Completion]) -> list[TokenLogprob]:
+    """Every logprob that was given: the alternatives of each token, or its own where it came alone."""
     return [one for answer in completions for token in answer.logprobs or () for one in token.top or (token,)]

@@ -126,21 +126,17 @@ class EmulatedGenerator:
     @torch.inference_mode()
     def score(self, token_sequences: Tokens, *, first: Sequence[int] | None = None) -> list[Logprobs]:
         """Logprobs in nats of the tokens at positions first[i]..n-1 of sequence i (default 1..n-1)."""
-        check_tokens(token_sequences, len(self.head), self._limit)
-        order = sorted(range(len(token_sequences)), key=lambda index: len(token_sequences[index]))
         found: dict[int, Logprobs] = {}
-        for group in self._packed(order, lambda index: len(token_sequences[index])):
-            hidden, _ = self._read([list(token_sequences[index]) for index in group])
-            for index, states in zip(group, hidden, strict=True):
-                start = first[index] if first is not None else 1
-                ids = torch.tensor(token_sequences[index][start:])
-                parts = [
-                    torch.log_softmax((part @ self.head.T).float(), -1).gather(-1, wanted[:, None])[:, 0]
-                    for part, wanted in zip(
-                        torch.split(states[start - 1 : -1], HEAD_ROWS), torch.split(ids, HEAD_ROWS), strict=True
-                    )
-                ]
-                found[index] = torch.cat(parts).double().numpy()
+        for index, states in self._states_of(token_sequences):
+            start = first[index] if first is not None else 1
+            ids = torch.tensor(token_sequences[index][start:])
+            parts = [
+                torch.log_softmax((part @ self.head.T).float(), -1).gather(-1, wanted[:, None])[:, 0]
+                for part, wanted in zip(
+                    torch.split(states[start - 1 : -1], HEAD_ROWS), torch.split(ids, HEAD_ROWS), strict=True
+                )
+            ]
+            found[index] = torch.cat(parts).double().numpy()
         return [found[index] for index in range(len(token_sequences))]
 
     @torch.inference_mode()
@@ -148,13 +144,17 @@ class EmulatedGenerator:
         """Of each sequence i, in any order: i, and the logprobs in nats [n - first[i], vocabulary] of what may stand at
         its positions first[i]..n-1. Meant for a few positions: all of them are in memory at one time.
         """
+        for index, states in self._states_of(token_sequences):
+            logits = (states[first[index] - 1 : -1] @ self.head.T).float()
+            yield index, torch.log_softmax(logits, -1)
+
+    def _states_of(self, token_sequences: Tokens) -> Iterator[tuple[int, Tensor]]:
+        """The number and the hidden states [n_i, d] of each sequence, those of about one length together."""
         check_tokens(token_sequences, len(self.head), self._limit)
         order = sorted(range(len(token_sequences)), key=lambda index: len(token_sequences[index]))
         for group in self._packed(order, lambda index: len(token_sequences[index])):
             hidden, _ = self._read([list(token_sequences[index]) for index in group])
-            for index, states in zip(group, hidden, strict=True):
-                logits = (states[first[index] - 1 : -1] @ self.head.T).float()
-                yield index, torch.log_softmax(logits, -1)
+            yield from zip(group, hidden, strict=True)
 
     def _prompt(self, request: Request) -> list[int]:
         if request.prompt_ids is None:

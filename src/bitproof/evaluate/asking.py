@@ -56,12 +56,17 @@ class Run:
         self.losses: dict[str, DecisiveLoss] = {}
         self.record: dict[str, Any] = {}
         self.engine = ""  # that answered for the reference, in words
-        self.suite = Suite(name="", seed=plan.seed, items=())
+        self._suites: dict[int, Suite] = {}  # by look
         self.expected, self.grades = Answers(subject=""), dict[str, Grade]()
         self._store, self._out, self._progress, self._shard = store, out, progress, shard
         self._runner = Runner(store, (), place.tokenizer, seed=plan.seed, budget=budget)
         self._levels: dict[str, tuple[float, ...]] = {}
         self._without_outcome: list[Item] = []
+
+    @property
+    def suite(self) -> Suite:
+        """That of the first look."""
+        return self.suite_of(1)
 
     @property
     def scores(self) -> dict[str, Estimate | NotMeasured]:
@@ -74,7 +79,6 @@ class Run:
         def work(subject: Subject) -> None:
             if look == 1:
                 self._choose_levels(subject)
-                self.suite = self.suite_of(1)
                 check_requirements(self.plan.required, self.suite.slices, speed=self.plan.speed is not None)
                 self.record = self.plan.record(self.suite, self.target, self.variants, self.place.words)
                 _claim(self._store, self.record, self._out)
@@ -119,7 +123,12 @@ class Run:
         return ask(self._store, target, work)
 
     def suite_of(self, look: int) -> Suite:
-        """The items of looks up to this one: the first look's, and then others of the same slices."""
+        """The items of looks up to this one: the first look's, and then others of the same slices. Needs the levels."""
+        if look not in self._suites:
+            self._suites[look] = self._made(look)
+        return self._suites[look]
+
+    def _made(self, look: int) -> Suite:
         profile = replace(self._profile, items=look * self.plan.profile.items)
         wanted = [find_slice(name) for name in self.plan.slices or profile.slices] or list(slices().values())
         levels = {
@@ -136,9 +145,8 @@ class Run:
         return replace(profile, max_context=min(profile.max_context, limit - 256), context_tokens=limit)
 
     def _items(self, look: int) -> list[Item]:
-        suite = self.suite if look == 1 else self.suite_of(look)
         part, n_parts = self._shard
-        return list(suite.items[part - 1 :: n_parts])
+        return list(self.suite_of(look).items[part - 1 :: n_parts])
 
     def _write(self, items: list[Item], answers: Answers, grades: Mapping[str, Grade]) -> None:
         reference = None if answers is self.expected else self.expected
@@ -152,8 +160,8 @@ class Run:
 
     def _choose_levels(self, subject: Subject) -> None:
         """Levels that suit the reference: known ones, or chosen now and kept in the store."""
-        plan = self.plan
-        profile = self._profile
+        plan, profile = self.plan, self._profile
+        self._suites.clear()  # they are made at these levels
         wanted = [find_slice(name) for name in plan.slices or profile.slices] or list(slices().values())
         self._levels = {name: found for name, found in shipped_levels(subject.model).items() if found}
         unknown = [slice_ for slice_ in wanted if slice_.name not in self._levels]

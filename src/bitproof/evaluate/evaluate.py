@@ -16,7 +16,8 @@ from bitproof.evaluate.runner import Budget
 from bitproof.evaluate.shards import take_in_shards
 from bitproof.evaluate.speed_gates import tokens_per_s
 from bitproof.evaluate.suite.registry import slices
-from bitproof.store.machine import machine, versions
+from bitproof.quantize.artifact import versions
+from bitproof.store.machine import machine
 from bitproof.store.runs import Store, digest_of
 from bitproof.types import Progress
 

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import os
 import platform
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-__all__ = ["machine", "versions"]
-
-MOVE_FIGURES = ("bitproof", "torch", "transformers", "compressed-tensors", "numpy", "scipy")
+__all__ = ["machine"]
 
 
 def machine() -> dict[str, str | int | float]:
@@ -23,14 +20,3 @@ def machine() -> dict[str, str | int | float]:
         "cores": os.cpu_count() or 1,
         "memory_gib": round(memory / 2**30, 1),
     }
-
-
-def versions() -> dict[str, str]:
-    """Versions of Python and of the installed packages that figures depend on."""
-    found = {"python": platform.python_version()}
-    for name in MOVE_FIGURES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found

@@ -22,8 +22,8 @@ from random import Random
 from typing import Any
 
 from bitproof.evaluate.suite.arithmetic_stories import SERIES, SHOPS, STORIES, Series, Shop, Story
-from bitproof.evaluate.suite.slice import Slice
-from bitproof.types import Item, Message
+from bitproof.evaluate.suite.slice import Slice, few_shot
+from bitproof.types import Item
 
 __all__ = ["SLICE", "number_item", "plain"]
 
@@ -84,9 +84,8 @@ def plain(value: Fraction) -> str:
 
 def number_item(problem: Problem, ask: str, examples: Examples, wrong: Fraction, max_tokens: int) -> Item:
     """An item graded by its final number, after worked examples; `wrong` is a slip in the last step."""
-    messages: list[Message] = []
-    for question, answer in (*examples, (problem.text, "")):
-        messages += [Message(role="user", content=f"{ask}\n\n{question}"), Message(role="assistant", content=answer)]
+    asked = (*examples, (problem.text, ""))
+    messages = few_shot((f"{ask}\n\n{question}", answer) for question, answer in asked)
     value, slip = plain(problem.value), plain(wrong)
     *before, last = problem.working
     lines = "".join(f"{line}\n" for line in before)
@@ -95,7 +94,7 @@ def number_item(problem: Problem, ask: str, examples: Examples, wrong: Fraction,
         id="",
         slices=(),
         cluster="",
-        messages=tuple(messages[:-1]),
+        messages=messages,
         grader="number",
         gold={"value": float(problem.value), "tolerance": 0, "working": list(problem.working)},
         right=f"{lines}{left}= {value}\nAnswer: {value}",

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from random import Random
 
 from bitproof.evaluate.suite.extraction_records import KINDS, record
-from bitproof.evaluate.suite.slice import Slice
-from bitproof.types import Item, Message
+from bitproof.evaluate.suite.slice import Slice, few_shot
+from bitproof.types import Item
 
 __all__ = ["SLICE"]
 
@@ -69,15 +69,15 @@ def _make(random: Random, cluster: str, level: float) -> Item:
     target, wrong = records[position], records[position - 1] if len(records) > 1 else other
     fields = random.sample(shown, int(level))
     asked = (LAYOUTS[layout](kind, records), f"{kind} {target[key]}", fields, "")
-    messages: list[Message] = []
-    for text, which, wanted, answer in (EXAMPLE, asked):
-        content = f"{text}\n\nFrom the text above, copy these fields of {which}, one line each: {', '.join(wanted)}."
-        messages += [Message(role="user", content=content), Message(role="assistant", content=answer)]
+    messages = few_shot(
+        (f"{text}\n\nFrom the text above, copy these fields of {which}, one line each: {', '.join(wanted)}.", answer)
+        for text, which, wanted, answer in (EXAMPLE, asked)
+    )
     return Item(
         id="",
         slices=(),
         cluster="",
-        messages=tuple(messages[:-1]),
+        messages=messages,
         grader="fields",
         gold={"fields": {name: target[name] for name in fields}},
         right="\n".join(f"{name}: {target[name]}" for name in fields),

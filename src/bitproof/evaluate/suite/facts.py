@@ -11,8 +11,8 @@ import re
 from random import Random
 
 from bitproof.evaluate.suite.facts_table import Relation, relations
-from bitproof.evaluate.suite.slice import Slice
-from bitproof.types import Item, Message
+from bitproof.evaluate.suite.slice import Slice, few_shot
+from bitproof.types import Item
 
 __all__ = ["SLICE"]
 
@@ -50,15 +50,12 @@ def _make(random: Random, cluster: str, level: float) -> Item:
         gold["options"] = [fact.answers[0], wrong, *further]
         random.shuffle(gold["options"])
         question += f" Options: {', '.join(gold['options'])}."
-    messages: list[Message] = []
-    for asked, answer in (*EXAMPLES, (question, "")):
-        content = ASK.format(question=asked)
-        messages += [Message(role="user", content=content), Message(role="assistant", content=answer)]
+    messages = few_shot((ASK.format(question=asked), answer) for asked, answer in (*EXAMPLES, (question, "")))
     return Item(
         id="",
         slices=(),
         cluster="",
-        messages=tuple(messages[:-1]),
+        messages=messages,
         grader="fact",
         gold=gold,
         right=f"Answer: {fact.answers[0]}",

@@ -21,8 +21,8 @@ from random import Random
 from typing import Any
 
 from bitproof.errors import MissingPartError
-from bitproof.evaluate.suite.slice import Slice
-from bitproof.types import Item, Message
+from bitproof.evaluate.suite.slice import Slice, few_shot
+from bitproof.types import Item
 
 __all__ = ["FILES", "SLICE", "schema_of"]
 
@@ -178,16 +178,14 @@ def _make(random: Random, cluster: str, level: float) -> Item:
     value, other = (_drawn(random, cluster, level == 3) for _ in range(2))
     while other == value:
         other = _drawn(random, cluster, level == 3)
-    messages: list[Message] = []
-    for shown, answer in (*([(other, json.dumps(other))] if level == 1 else []), (value, "")):
-        lines = "\n".join(_paths(shown))
-        content = f"Write this {FILES[cluster][0]} as JSON. Answer with the JSON only.\n\n{lines}"
-        messages += [Message(role="user", content=content), Message(role="assistant", content=answer)]
+    shown = [(other, json.dumps(other))] if level == 1 else []
+    ask = f"Write this {FILES[cluster][0]} as JSON. Answer with the JSON only.\n\n"
+    messages = few_shot((ask + "\n".join(_paths(each)), answer) for each, answer in (*shown, (value, "")))
     return Item(
         id="",
         slices=(),
         cluster="",
-        messages=tuple(messages[:-1]),
+        messages=messages,
         grader="json",
         gold={"value": value, "extra": True},
         right=json.dumps(value),

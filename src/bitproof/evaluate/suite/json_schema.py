@@ -14,8 +14,8 @@ from random import Random
 from typing import Any
 
 from bitproof.evaluate.suite.json_records import KINDS, Property
-from bitproof.evaluate.suite.slice import Slice
-from bitproof.types import Item, Message
+from bitproof.evaluate.suite.slice import Slice, few_shot
+from bitproof.types import Item
 
 __all__ = ["SLICE"]
 
@@ -153,20 +153,18 @@ def _make(random: Random, cluster: str, level: float) -> Item:
     kind, _, structure = cluster.partition("/")
     told, value, schema = STRUCTURES[structure](random, kind, int(level))
     shaped = level <= FORM_UP_TO
-    messages: list[Message] = []
     shown = [(text, _example_schema(form), answer) for text, form, answer in EXAMPLES]
-    for record, each, answer in (*shown, (told, schema, "")):
-        content = ASK.format(
-            record=record,
-            kind="Form" if shaped else "JSON schema",
-            schema=_form(each) if shaped else json.dumps(each, separators=(",", ":")),
-        )
-        messages += [Message(role="user", content=content), Message(role="assistant", content=answer)]
+
+    def ask(record: str, each: dict[str, Any]) -> str:
+        form = _form(each) if shaped else json.dumps(each, separators=(",", ":"))
+        return ASK.format(record=record, kind="Form" if shaped else "JSON schema", schema=form)
+
+    messages = few_shot((ask(record, each), answer) for record, each, answer in (*shown, (told, schema, "")))
     return Item(
         id="",
         slices=(),
         cluster="",
-        messages=tuple(messages[:-1]),
+        messages=messages,
         grader="json",
         gold={"value": value},
         right=json.dumps(value),

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
 from bitproof.errors import UsageError
-from bitproof.types import Item
+from bitproof.types import Item, Message
 
-__all__ = ["Slice", "make_items"]
+__all__ = ["Slice", "few_shot", "make_items"]
 
 Make = Callable[[Random, str, float], Item]
 
@@ -39,6 +39,14 @@ class Slice:
     repeats: int = 1
     sweep: bool = False  # True: every level is asked of every model; else those at which the reference sometimes fails
     gates: bool = True  # False: described, never decided on
+
+
+def few_shot(exchanges: Iterable[tuple[str, str]]) -> tuple[Message, ...]:
+    """Questions with their answers as a conversation; the answer to the last, which is asked, is left out."""
+    messages: list[Message] = []
+    for question, answer in exchanges:
+        messages += [Message(role="user", content=question), Message(role="assistant", content=answer)]
+    return tuple(messages[:-1])
 
 
 def make_items(slice_: Slice, n: int, *, seed: int, level: float | Sequence[float] | None = None) -> list[Item]:

@@ -15,9 +15,9 @@ import json
 from random import Random
 from typing import Any
 
-from bitproof.evaluate.suite.slice import Slice
+from bitproof.evaluate.suite.slice import Slice, few_shot
 from bitproof.evaluate.suite.tools_functions import FUNCTIONS, Function
-from bitproof.types import Item, Message
+from bitproof.types import Item
 
 __all__ = ["SLICE"]
 
@@ -76,15 +76,14 @@ def _make(random: Random, cluster: str, level: float) -> Item:
         wrong = json.dumps({"name": offered[0].name, "arguments": arguments})
     schemas = tuple(each.schema(optional=level >= 4) for each in offered)
     asked = ("\n".join(map(_described, schemas)), request, "")
-    messages: list[Message] = []
-    for functions, text, answer in (*EXAMPLES, asked):
-        content = ASK.format(functions=functions, request=text)
-        messages += [Message(role="user", content=content), Message(role="assistant", content=answer)]
+    messages = few_shot(
+        (ASK.format(functions=functions, request=text), answer) for functions, text, answer in (*EXAMPLES, asked)
+    )
     return Item(
         id="",
         slices=(),
         cluster="",
-        messages=tuple(messages[:-1]),
+        messages=messages,
         grader="tool_call",
         gold={"name": function.name, "arguments": arguments} if fits else {"name": None},
         right=call if fits else "none",

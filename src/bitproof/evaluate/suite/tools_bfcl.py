@@ -18,8 +18,8 @@ from random import Random
 from typing import Any
 
 from bitproof.errors import MissingPartError
-from bitproof.evaluate.suite.slice import Slice
-from bitproof.types import Item, Message
+from bitproof.evaluate.suite.slice import Slice, few_shot
+from bitproof.types import Item
 
 __all__ = ["SLICE", "Row", "rows"]
 
@@ -149,15 +149,14 @@ def _make(random: Random, cluster: str, level: float) -> Item:
     call = _call(row)
     wrong = {"name": row.functions[0]["name"], "arguments": {}} if row.name is None else _slip(call)
     asked = ("\n".join(map(json.dumps, row.functions)), row.request, "")
-    messages: list[Message] = []
-    for functions, request, answer in (EXAMPLE, asked):
-        content = ASK.format(functions=functions, request=request)
-        messages += [Message(role="user", content=content), Message(role="assistant", content=answer)]
+    messages = few_shot(
+        (ASK.format(functions=functions, request=request), answer) for functions, request, answer in (EXAMPLE, asked)
+    )
     return Item(
         id="",
         slices=(),
         cluster="",
-        messages=tuple(messages[:-1]),
+        messages=messages,
         grader="tool_call",
         gold={"name": row.name, "allowed": row.allowed} if row.name else {"name": None},
         right=json.dumps(call) if row.name else "none",
