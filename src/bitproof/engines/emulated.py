@@ -140,20 +140,25 @@ class EmulatedGenerator:
         return [found[index] for index in range(len(token_sequences))]
 
     @torch.inference_mode()
-    def distributions(self, token_sequences: Tokens, *, first: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
+    def distributions(
+        self, token_sequences: Tokens, *, first: Sequence[int], shared: int = 0
+    ) -> Iterator[tuple[int, Tensor]]:
         """Of each sequence i, in any order: i, and the logprobs in nats [n - first[i], vocabulary] of what may stand at
         its positions first[i]..n-1. Meant for a few positions: all of them are in memory at one time.
+
+        The first `shared` tokens, less than every first[i], are those of all sequences: they are read once.
         """
-        for index, states in self._states_of(token_sequences):
-            logits = (states[first[index] - 1 : -1] @ self.head.T).float()
+        for index, states in self._states_of(token_sequences, shared):
+            logits = (states[first[index] - shared - 1 : -1] @ self.head.T).float()
             yield index, torch.log_softmax(logits, -1)
 
-    def _states_of(self, token_sequences: Tokens) -> Iterator[tuple[int, Tensor]]:
-        """The number and the hidden states [n_i, d] of each sequence, those of about one length together."""
+    def _states_of(self, token_sequences: Tokens, shared: int = 0) -> Iterator[tuple[int, Tensor]]:
+        """The number and the hidden states [n_i - shared, d] of each sequence, those of about one length together."""
         check_tokens(token_sequences, len(self.head), self._limit)
         order = sorted(range(len(token_sequences)), key=lambda index: len(token_sequences[index]))
+        prefix = self._read([list(token_sequences[0][:shared])])[1] if shared else None
         for group in self._packed(order, lambda index: len(token_sequences[index])):
-            hidden, _ = self._read([list(token_sequences[index]) for index in group])
+            hidden, _ = self._read([list(token_sequences[index][shared:]) for index in group], prefix)
             yield from zip(group, hidden, strict=True)
 
     def _prompt(self, request: Request) -> list[int]:
@@ -186,13 +191,17 @@ class EmulatedGenerator:
         if batch:
             yield batch
 
-    def _read(self, sequences: Sequence[Sequence[int]]) -> tuple[list[Tensor], Cache]:
-        """Hidden states [n_i, d] of each sequence, and the cache of all, padded on the right."""
+    def _read(self, sequences: Sequence[Sequence[int]], prefix: Cache | None = None) -> tuple[list[Tensor], Cache]:
+        """Hidden states [n_i, d] of each sequence, and the cache of all, padded on the right; all come after `prefix`,
+        the cache of one row."""
         longest = max(len(sequence) for sequence in sequences)
         ids = torch.zeros(len(sequences), longest, dtype=torch.int64)
         for row, sequence in enumerate(sequences):
             ids[row, : len(sequence)] = torch.tensor(sequence)
-        cache = Cache(len(self._stream.layers))
+        if prefix is None:
+            cache = Cache(len(self._stream.layers))
+        else:
+            cache = prefix.left_padded([0] * len(sequences), [prefix.get_seq_length()] * len(sequences))
         hidden = self._model(input_ids=ids, past_key_values=cache, use_cache=True).last_hidden_state
         return [states[: len(sequence)] for states, sequence in zip(hidden, sequences, strict=True)], cache
 
