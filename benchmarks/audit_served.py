@@ -1,0 +1,182 @@
+"""The data of the audit's benchmark: what real servers of the dithered master answer to prompts kept out of profiles.
+
+    python -m benchmarks.audit_served --answers FOLDER [--engines ...] [--classes ...] [--settings ...]
+
+asks every class of every engine that serves it, one server at a time. A file of answers that is there is not asked for
+again, so a run that was interrupted goes on. What the classes are says `audit_classes.py`, what the engines are
+`audit_engines.py`, what is kept and how `audit_cache.py`. An hour and a half on two cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import hashlib
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.audit_cache import Answer, write_answers
+from benchmarks.audit_classes import (
+    DECOYS,
+    KV,
+    NATIVE_INT4,
+    NINE,
+    REFERENCE,
+    ROUNDS_ACTIVATIONS,
+    SCALE,
+    UNKNOWN,
+    Workshop,
+    build_ladder,
+)
+from benchmarks.audit_decoys import MAKERS
+from benchmarks.audit_engines import Served, altered, serve
+from benchmarks.dither import dithered_master
+from bitproof.audit.probes import probe_texts
+from bitproof.engines.generation import Completion, Request
+from bitproof.quantize.artifact import versions
+from bitproof.types import Message
+
+PROBES, PROBE_SEED = 240, 1
+MOST_ERRORS = 0.01
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """What every hold-out prompt is asked: `samples` answers of `max_tokens` tokens."""
+
+    temperature: float
+    max_tokens: int
+    top_logprobs: int
+    samples: int
+
+
+SETTINGS = {
+    "greedy8": Setting(temperature=0.0, max_tokens=8, top_logprobs=20, samples=1),
+    "sampled24": Setting(temperature=1.0, max_tokens=24, top_logprobs=0, samples=4),
+}
+
+WEIGHT_ONLY = tuple(name for name in NINE if name not in (*ROUNDS_ACTIVATIONS, KV))
+IN_VLLM = (*(name for name in NINE if name != "fp8-rtn-channel"), NATIVE_INT4)
+GREEDY_DECOYS = tuple(name for name in DECOYS if name != "decoy-temperature")
+
+# (setting, engine, classes), in the order in which they are asked. FP8 activations have no usable kernel in vLLM on a
+# CPU, llama.cpp rounds activations in a way of its own: those classes are served where they are themselves.
+PLAN: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    ("greedy8", "vllm-batched", IN_VLLM),
+    ("greedy8", "llamacpp", WEIGHT_ONLY),
+    ("greedy8", "vllm", (REFERENCE, "w8a16-rtn-channel", "w8a8-rtn-channel", KV, NATIVE_INT4)),
+    ("greedy8", "transformers-batched", (REFERENCE, "w8a8-rtn-channel", "fp8-rtn-channel", KV)),
+    ("greedy8", "transformers-batched-float32", (REFERENCE, "fp8-rtn-channel")),
+    ("greedy8", "llamacpp", SCALE),
+    ("greedy8", "vllm-batched", SCALE),
+    ("greedy8", "llamacpp", (*UNKNOWN, *GREEDY_DECOYS)),
+    ("greedy8", "vllm-batched", (*UNKNOWN, *GREEDY_DECOYS)),
+    ("sampled24", "vllm-batched", IN_VLLM),
+    ("sampled24", "llamacpp", WEIGHT_ONLY),
+    ("sampled24", "llamacpp", (*UNKNOWN, *DECOYS)),
+    ("sampled24", "transformers-batched", (REFERENCE, "fp8-rtn-channel")),
+    ("sampled24", "vllm-batched", (*UNKNOWN, *DECOYS)),
+)
+
+
+def requests(setting: Setting, *, seed: str) -> Iterator[Request]:
+    """Every probe under the key PROBE.SAMPLE, by messages only; `seed` draws the seeds of the samples."""
+    texts = probe_texts(PROBES, seed=PROBE_SEED)
+    for sample in range(setting.samples):
+        for probe, text in enumerate(texts):
+            key = f"{probe}.{sample}"
+            yield Request(
+                key=key,
+                messages=(Message(role="user", content=text),),
+                max_tokens=setting.max_tokens,
+                temperature=setting.temperature,
+                top_logprobs=setting.top_logprobs,
+                seed=int.from_bytes(hashlib.sha256(f"{seed} {key}".encode()).digest()[:4]) >> 1,
+            )
+
+
+def ask(served: Served, engine: str, name: str, setting_name: str, shop: Workshop, path: Path) -> float:
+    """Ask a server everything that a setting asks, and write its answers; gives the seconds that took."""
+    setting, decode = SETTINGS[setting_name], shop.reference.tokenizer.decode
+    answers: list[Answer] = []
+    errors: list[str] = []
+
+    def keep(completion: Completion) -> None:
+        answers.append(Answer.of(completion, lambda token: str(decode([token]))))
+        errors.extend([completion.error] if completion.error else [])
+
+    began = time.monotonic()
+    asked = requests(setting, seed=f"{engine} {name}")
+    served.engine.generate((altered(name, request) for request in asked), keep)
+    seconds = time.monotonic() - began
+    if len(errors) > MOST_ERRORS * PROBES * setting.samples:
+        raise RuntimeError(f"{engine} {name} {setting_name}: {len(errors)} answers failed, first: {errors[0]}")
+    header: dict[str, Any] = {
+        "engine": engine,
+        "class": name,
+        "setting": setting_name,
+        "model_digest": served.model_digest,
+        "settings": {**served.settings, **asdict(setting), "probes": PROBES, "probe_seed": PROBE_SEED},
+        "versions": {**versions(), "engine": served.version},
+        "seconds": round(seconds, 1),
+    }
+    write_answers(path, header, answers)
+    return seconds
+
+
+@contextmanager
+def _locked(file: Path | None) -> Iterator[None]:
+    """Hold a lock that others who measure on this machine wait for, as `flock FILE` does."""
+    if file is None:
+        yield
+        return
+    with file.open("a") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    time.sleep(2)  # whoever waited is next
+
+
+def run(engine: str, name: str, settings: Sequence[str], shop: Workshop, answers: Path, lock: Path | None) -> None:
+    """Serve one class in one engine and ask for what is missing."""
+    folder = answers / engine / name
+    missing = [setting for setting in settings if not (folder / f"{setting}.jsonl").exists()]
+    if not missing:
+        return
+    with _locked(lock):
+        began = time.monotonic()
+        with serve(engine, name, shop) as served:
+            up = time.monotonic() - began
+            for setting in missing:
+                seconds = ask(served, engine, name, setting, shop, folder / f"{setting}.jsonl")
+                print(f"{engine} {name} {setting}: up after {up:.0f} s, answered in {seconds:.0f} s", flush=True)
+
+
+def main() -> None:
+    """Command line of the cache."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.audit_served", description=main.__doc__)
+    parser.add_argument("--answers", type=Path, required=True)
+    parser.add_argument("--work", type=Path, help="where models and the ladder lie (default: beside the answers)")
+    parser.add_argument("--ladder", type=Path, help="a ladder that is built (default: built in the work folder)")
+    parser.add_argument("--lock", type=Path, help="a file to hold a lock on while a server runs")
+    for option in ("--engines", "--classes", "--settings"):
+        parser.add_argument(option, nargs="+", metavar="NAME", help="these only")
+    options = parser.parse_args()
+    work = options.work or options.answers.parent / f"{options.answers.name}-work"
+    master, ladder = dithered_master(seed=0), options.ladder or work / "ladder"
+    with _locked(options.lock):
+        if not ladder.exists():
+            build_ladder(master, ladder)
+    shop = Workshop(master, ladder, work / "models", MAKERS)
+    for setting, engine, names in PLAN:
+        for name in names:
+            wanted = ((options.engines, engine), (options.classes, name), (options.settings, setting))
+            if all(only is None or each in only for only, each in wanted):
+                run(engine, name, [setting], shop, options.answers, options.lock)
+
+
+if __name__ == "__main__":
+    main()
