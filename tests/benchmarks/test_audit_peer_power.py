@@ -8,7 +8,7 @@ from benchmarks.audit_peer_power import Plan, TokenMeans, drawn, power_curve, to
 RNG = np.random.default_rng(0)
 
 
-def normal(mean: float, *, prompts: int = 4000, tokens: int = 4, shared: float = 0.0, seed: int = 0) -> TokenMeans:
+def normal(mean: float, *, prompts: int = 400, tokens: int = 4, shared: float = 0.0, seed: int = 0) -> TokenMeans:
     """Values N(mean, 1); `shared` of the variance is common to the tokens of a prompt."""
     rng = np.random.default_rng(seed)
     common, own = rng.normal(size=(prompts, 1)), rng.normal(size=(prompts, tokens))
@@ -46,7 +46,7 @@ def test_means_count_paid_tokens_and_skip_those_without_a_value():
 
 def test_tokens_are_those_of_the_theory():
     """A shift of one standard deviation, one-sided 1 % and 95 %: (2.326 + 1.645)^2 = 15.8 tokens."""
-    curve = power_curve(normal(1.0, seed=1), [normal(0.0)], Plan(audits=4000), same_engine=normal(0.0, seed=2))
+    curve = power_curve(normal(1.0, seed=1), [normal(0.0)], Plan(audits=4000, budgets=(8, 15, 20, 30, 60)), same_engine=normal(0.0, seed=2))
     at = curve.budgets.index(15)
     assert curve.power[at] == pytest.approx(0.939, abs=0.02)
     assert curve.tokens == 20
