@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-
 from benchmarks.audit_cache import Answer
 from benchmarks.audit_peer_logprobs import lt_difference, prepare_b3it, prepare_lt
 from benchmarks.audit_peer_power import Plan, power_curve
+
 from bitproof.engines.generation import TokenLogprob
 
 

@@ -4,7 +4,6 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-
 from benchmarks.audit_cache import Answer
 from benchmarks.audit_peer_met import Met, ask_package, prepare_met
 from benchmarks.audit_peer_power import Plan, power_curve
@@ -80,9 +79,7 @@ def test_different_texts_are_found_and_like_ones_are_not():
     rng = np.random.default_rng(0)
 
     def served(letters: str) -> list[Answer]:
-        return [
-            answer(probe, i, "".join(rng.choice(list(letters), size=40))) for probe in range(30) for i in range(4)
-        ]
+        return [answer(probe, i, "".join(rng.choice(list(letters), size=40))) for probe in range(30) for i in range(4)]
 
     ours, plan = served("aab"), Plan(budgets=(96 * 10, 96 * 30), audits=200)
     curve = power_curve(

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-
 from benchmarks.audit_peer_power import Plan, TokenMeans, drawn, power_curve, tokens_interval
 
 RNG = np.random.default_rng(0)
@@ -46,7 +45,8 @@ def test_means_count_paid_tokens_and_skip_those_without_a_value():
 
 def test_tokens_are_those_of_the_theory():
     """A shift of one standard deviation, one-sided 1 % and 95 %: (2.326 + 1.645)^2 = 15.8 tokens."""
-    curve = power_curve(normal(1.0, seed=1), [normal(0.0)], Plan(audits=4000, budgets=(8, 15, 20, 30, 60)), same_engine=normal(0.0, seed=2))
+    plan = Plan(audits=4000, budgets=(8, 15, 20, 30, 60))
+    curve = power_curve(normal(1.0, seed=1), [normal(0.0)], plan, same_engine=normal(0.0, seed=2))
     at = curve.budgets.index(15)
     assert curve.power[at] == pytest.approx(0.939, abs=0.02)
     assert curve.tokens == 20
@@ -63,7 +63,8 @@ def test_the_noisiest_engine_of_the_bank_sets_the_threshold():
     served, quiet = normal(1.0, seed=1), normal(0.0)
     loud = TokenMeans(3 * normal(0.0, seed=3).values, quiet.cost_tokens)
     alone, both = (power_curve(served, bank, Plan(audits=1000)) for bank in ([quiet], [quiet, loud]))
-    assert alone.tokens is not None and both.tokens is not None
+    assert alone.tokens is not None
+    assert both.tokens is not None
     assert both.tokens > 2 * alone.tokens
 
 

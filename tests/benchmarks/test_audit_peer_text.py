@@ -3,8 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from scipy import stats
-
 from benchmarks.audit_cache import Answer
 from benchmarks.audit_peer_power import Plan, power_curve
 from benchmarks.audit_peer_scores import Scores, token_scores
@@ -18,6 +16,7 @@ from benchmarks.audit_peer_text import (
     prepare_rut,
     rank,
 )
+from scipy import stats
 
 
 def answer(probe: int, sample: int = 0, tokens: int = 2) -> Answer:
