@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bitproof.audit.audit import AuditPlan, audit
-from bitproof.audit.observe import Reader, probe_order, probe_requests
+from bitproof.audit.observe import Reader, Reading, probe_order, probe_requests, served
 from bitproof.audit.profile import Profile
 from bitproof.engines.generation import Completion, Request, TokenLogprob
 
@@ -29,7 +29,7 @@ class Endpoint:
     def generate(self, requests: Iterable[Request], on_completion: Callable[[Completion], None]) -> None:
         for request in requests:
             self.asked.append(request)
-            on_completion(self._answer(int(request.key), request))
+            on_completion(self._answer(int(request.key.partition(".")[0]), request))
 
     def _answer(self, probe: int, request: Request) -> Completion:
         if self._ways.get("fails"):
@@ -38,7 +38,7 @@ class Endpoint:
         return Completion(
             key=request.key,
             text="".join(token.text for token in tokens),
-            logprobs=tuple(tokens) or None,
+            logprobs=None if self._ways.get("plain") else tuple(tokens) or None,
             prompt_tokens=25 if self._ways.get("hidden") else 10,
             answer_tokens=4,
         )
@@ -73,21 +73,22 @@ def test_a_served_model_is_told_and_named(profile, name, outcome, ids):
 def test_what_is_no_rung_is_named_nothing(profile):
     found = audit(Endpoint(profile, 0, noise=3.0), profile, PLAN)  # type: ignore[arg-type]
     assert (found.outcome, found.closest) == ("inconsistent", ())
-    assert "with every variant" in found.words
+    assert "no variant of the profile fits" in found.words
 
 
 @pytest.mark.parametrize(
-    ("way", "words"),
+    ("way", "name", "test", "words"),
     [
-        ("mute", "gives no logprobs"),
-        ("hidden", "counts 25 prompt tokens where"),
-        ("fails", "fails: HTTP 500"),
-        ("degenerate", "none of the endpoint's logprobs is one"),
+        ("mute", "reference", "top-logprobs", "gives no logprobs"),
+        ("mute", "reference", None, "none of its answers begins with"),
+        ("hidden", "w4", None, "counts 25 prompt tokens where"),
+        ("fails", "reference", None, "fails: HTTP 500"),
+        ("degenerate", "reference", "logprob", "none of the endpoint's logprobs is one"),
     ],
 )
-def test_what_is_missing_makes_it_inconclusive(profile, way, words):
-    endpoint = Endpoint(profile, 0, **{way: True})
-    found = audit(endpoint, profile, PLAN)  # type: ignore[arg-type]
+def test_what_is_missing_makes_it_inconclusive(profile, way, name, test, words):
+    endpoint = Endpoint(profile, profile.of(name)[0], **{way: True})
+    found = audit(endpoint, profile, AuditPlan(top=TOP, test=test))  # type: ignore[arg-type]
     assert found.outcome == "inconclusive"
     assert words in found.words
     assert len(endpoint.asked) <= 60
@@ -100,6 +101,26 @@ def test_fewer_logprobs_than_asked_do_and_are_said(profile, name, outcome):
     assert found.findings == ("it gives 5 logprobs a token where 12 were asked for",)
 
 
+def test_another_count_of_prompt_tokens_is_said_where_the_answers_are_the_references(profile):
+    found = audit(Endpoint(profile, 0, hidden=True), profile, PLAN)  # type: ignore[arg-type]
+    assert found.outcome == "consistent"
+    assert "counts 25 prompt tokens" in found.findings[0]
+
+
+@pytest.mark.parametrize("name", ["reference", "w4"])
+@pytest.mark.parametrize("way", ["degenerate", "plain"])
+def test_without_logprobs_the_text_is_read(profile, name, way):
+    endpoint = Endpoint(profile, profile.of(name)[0], **{way: True})
+    found = audit(endpoint, profile, PLAN)  # type: ignore[arg-type]
+    assert found.test == "text"
+    assert found.meter is not None
+    if name == "w4":
+        assert (found.outcome, found.closest) == ("inconsistent", ("w4",))
+        assert found.answer_tokens <= 60
+    else:
+        assert found.outcome != "inconsistent"
+
+
 def test_a_benign_endpoint_is_rarely_accused(profile):
     outcomes = [
         audit(Endpoint(profile, 0, seed=seed), profile, AuditPlan(top=TOP, seed=seed)).outcome  # type: ignore[arg-type]
@@ -110,31 +131,26 @@ def test_a_benign_endpoint_is_rarely_accused(profile):
 
 
 def test_what_follows_a_token_off_the_path_is_not_compared(profile):
-    reader = Reader(profile, top=TOP)
+    reader = Reader(profile)
     endpoint = Endpoint(profile, 0)
     answers: list[Completion] = []
     endpoint.generate(probe_requests(profile, [3], top_logprobs=TOP), answers.append)
     other = answers[0].logprobs[1].top[1]  # type: ignore[index]
     changed = (answers[0].logprobs[0], TokenLogprob(other.text, other.logprob, other.id, answers[0].logprobs[1].top))  # type: ignore[index]
-    assert reader.add(Completion(key="3", logprobs=(*changed, *answers[0].logprobs[2:]))) == 2  # type: ignore[index]
-    assert reader.add(Completion(key="4", logprobs=None)) == 0
-    assert reader.served(1).places.tolist() == reader.places[:1]
+    found = reader.read(Completion(key="3", logprobs=(*changed, *answers[0].logprobs[2:])))  # type: ignore[index]
+    assert [reading.row for reading in found] == [12, 13]
+    assert reader.read(Completion(key="4", logprobs=None)) == []
+    assert served(found[:1], top=TOP).places.tolist() == [12]
 
 
 def test_an_answer_longer_than_asked_and_unknown_tokens_do_no_harm(profile):
-    reader = Reader(profile, top=TOP)
     strange = TokenLogprob("\ud800", -1.0, None, (TokenLogprob("?", -2.0, 10**9),))
-    assert reader.add(Completion(key="0", logprobs=(strange,) * 50)) == 1
-    assert (reader.served().columns == -1).all()
+    found = Reader(profile).read(Completion(key="0", logprobs=(strange,) * 50))
+    assert found == [Reading(0, 24)]
+    assert (served(found, top=TOP).columns == -1).all()
 
 
 def test_the_order_of_probes_is_drawn_anew(profile):
     assert sorted(probe_order(profile, seed=1)) == list(range(60))
     assert probe_order(profile, seed=1) == probe_order(profile, seed=1)
     assert probe_order(profile, seed=1) != probe_order(profile, seed=2)
-
-
-def test_the_last_look_is_the_most_that_may_be_compared():
-    assert AuditPlan.looks_until(60) == (5, 10, 20, 40, 60)
-    assert AuditPlan.looks_until(15) == (5, 10, 15)
-    assert AuditPlan.looks_until(5) == (5,)

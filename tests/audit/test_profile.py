@@ -50,7 +50,7 @@ def test_a_missing_file_another_version_and_a_pickle_are_refused(tmp_path):
         read_profile(tmp_path / "none")
     rest = {name: np.zeros(1) for name in ("path", "places", "candidates", "reference", "differences")}
     header = np.frombuffer(json.dumps({"version": 99}).encode(), dtype=np.uint8)
-    with pytest.raises(UsageError, match="version 99, not 1"):
+    with pytest.raises(UsageError, match="version 99, not 2"):
         read_profile(saved(tmp_path / "old", header=header, **rest))
     with pytest.raises(UsageError, match="is not a profile"):
         read_profile(saved(tmp_path / "pickle", header=np.array([object()], dtype=object), **rest))

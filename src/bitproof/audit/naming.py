@@ -2,8 +2,9 @@
 
 The profile file holds every model in more than one arithmetic. Each of them, taken as an endpoint, gives the residual
 profile that is expected at exactly the places an audit has seen, so what differs between probes is no noise. What is
-left is how far two arithmetics of one model lie apart: its covariance is estimated from pairs of them on random draws
-of as many places, and widened by `slack` in every direction for engines that nobody has seen.
+left is how far two arithmetics of one model lie apart: its covariance is estimated from them on random draws of as
+many places, and widened in every direction for engines that nobody has seen: by the profile's slack, which is what an
+arithmetic that was left out of the covariance needed (`calibration`).
 
 A profile that is far from all of them is no rung: "not this model, or not this prompt".
 """
@@ -23,7 +24,6 @@ __all__ = ["Namer", "Naming"]
 
 Floats = NDArray[np.float64]
 DRAWS = 200
-SLACK = 0.1  # of half a logarithm: 10 % of a distance
 CREDIBLE = 0.95
 
 
@@ -53,27 +53,31 @@ class Naming:
 
 
 class Namer:
-    """Names residual profiles of one profile, with `top` logprobs at each place."""
+    """Names residual profiles of one profile, with `top` logprobs at each place.
 
-    def __init__(self, profile: Profile, *, top: int, seed: int = 0) -> None:
+    `slack` is the profile's own unless given; what was computed in the arithmetic `without` is left out.
+    """
+
+    def __init__(
+        self, profile: Profile, *, top: int, slack: float | None = None, without: str = "", seed: int = 0
+    ) -> None:
         self.top = top
         self._profile, self._seed = profile, seed
-        self._floor = benign_floor(profile, top=top)
+        self._slack = profile.calibration.slack if slack is None else slack
+        self._rows = {
+            name: [row for row in profile.of(name) if profile.models[row].numerics != without] for name in profile.names
+        }
+        self.floor = benign_floor(profile, top=top)
         self._against = np.array([profile.of(name)[0] for name in profile.names])
-        # [places, models] of every row of the profile, taken as an endpoint
-        self._expected = [distances(profile, as_served(profile, row, top=top), self._against) for row in self._rows]
-
-    @property
-    def _rows(self) -> range:
-        return range(len(self._profile.models))
+        self._expected: dict[int, Floats] = {}
 
     def name(self, served: Served) -> Naming:
         """Which of the profile's models was served."""
-        seen = residuals(distances(self._profile, served, self._against), floor=self._floor)
+        seen = self.seen(served)
         n = len(served.places)
         scores, fits = {}, {}
         for name in self._profile.names:
-            mean, covariance = self._class(name, served.places, n)
+            mean, covariance = self.expected(name, served.places)
             away = seen - mean
             square = float(away @ np.linalg.solve(covariance, away))
             scores[name] = -0.5 * (square + float(np.linalg.slogdet(covariance)[1]))
@@ -83,25 +87,30 @@ class Namer:
             n_places=n, probability={name: float(np.exp(score - total)) for name, score in scores.items()}, fit=fits
         )
 
-    def profiles(self, served: Served) -> tuple[tuple[float, ...], dict[str, tuple[float, ...]]]:
-        """The residual profile that was seen, and the one that each name has at the same places."""
-        seen = residuals(distances(self._profile, served, self._against), floor=self._floor)
-        expected = {
-            name: tuple(self._class(name, served.places, len(served.places))[0].tolist())
-            for name in self._profile.names
-        }
-        return tuple(seen.tolist()), expected
+    def seen(self, served: Served) -> Floats:
+        """The residual profile [m] of what was served."""
+        return residuals(distances(self._profile, served, self._against), floor=self.floor)
 
-    def _class(self, name: str, places: NDArray[np.int64], n: int) -> tuple[Floats, Floats]:
+    def expected(self, name: str, places: NDArray[np.int64]) -> tuple[Floats, Floats]:
         """Mean [m] and covariance [m, m] of residual profiles of a name at these places."""
-        rows = self._profile.of(name)
-        mean = np.mean([residuals(self._expected[row][places], floor=self._floor) for row in rows], axis=0)
+        rows = self._rows[name]
+        mean = np.mean([residuals(self.as_endpoint(row)[places], floor=self.floor) for row in rows], axis=0)
+        n, total = len(places), len(self._profile.places)
         random = np.random.default_rng([self._seed, n])
-        total = len(self._profile.places)
         weights = random.multinomial(n, np.full(total, 1 / total), size=DRAWS).astype(np.float64)
         drawn = np.array(
-            [residuals(self._expected[row], floor=self._floor, weights=weights) for row in rows]
+            [residuals(self.as_endpoint(row), floor=self.floor, weights=weights) for row in rows]
         )  # [arithmetics, draws, m]
         away = (drawn - drawn.mean(0)).reshape(-1, drawn.shape[-1])
         spread = away.T @ away / (DRAWS * max(1, len(rows) - 1))
-        return mean, spread + SLACK**2 * np.eye(len(mean))
+        return mean, spread + self._slack**2 * np.eye(len(mean))
+
+    def rows_of(self, name: str) -> list[int]:
+        """The rows of the profile that are known of a name."""
+        return self._rows[name]
+
+    def as_endpoint(self, row: int) -> Floats:
+        """Distances [places, m] of a row of the profile, taken as an endpoint."""
+        if row not in self._expected:
+            self._expected[row] = distances(self._profile, as_served(self._profile, row, top=self.top), self._against)
+        return self._expected[row]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from random import Random
 
 import numpy as np
@@ -12,7 +13,9 @@ from bitproof.audit.profile import Place, Profile, Served
 from bitproof.engines.generation import Completion, Request, TokenLogprob
 from bitproof.types import Message
 
-__all__ = ["Reader", "probe_order", "probe_requests"]
+__all__ = ["Reader", "Reading", "probe_order", "probe_requests", "served"]
+
+UNSEEN = "\N{REPLACEMENT CHARACTER}"  # stands for part of a character: such a token cannot be found in a text
 
 
 def probe_order(profile: Profile, *, seed: int) -> list[int]:
@@ -24,64 +27,95 @@ def probe_order(profile: Profile, *, seed: int) -> list[int]:
 
 def probe_requests(profile: Profile, probes: Sequence[int], *, top_logprobs: int) -> list[Request]:
     """Requests for probes: greedy, as many tokens as the path has."""
-    depth = profile.path.shape[1]
+    depth = (profile.path >= 0).sum(axis=1)
     return [
         Request(
             key=str(probe),
             messages=(Message(role="user", content=profile.probes[probe]),),
-            max_tokens=depth,
+            max_tokens=int(depth[probe]),
             top_logprobs=top_logprobs,
         )
         for probe in probes
     ]
 
 
+@dataclass(frozen=True)
+class Reading:
+    """One served token at place `row` of a profile.
+
+    `column` is the token's among the candidates, the number of candidates where it is none of them; `said` are the
+    columns and logprobs in nats that came with it, likeliest first.
+    """
+
+    row: int
+    column: int
+    said: tuple[tuple[int, float], ...] = ()
+
+
 class Reader:
-    """Turns answers into what `residuals.distances` compares; `top` logprobs are read at each place."""
+    """Turns answers into readings of a profile.
 
-    def __init__(self, profile: Profile, *, top: int) -> None:
-        self._profile, self._top = profile, top
+    The first token that leaves the path is the last that can be read: what follows it was said to another text.
+    """
+
+    def __init__(self, profile: Profile) -> None:
+        self._profile = profile
         self._rows = {place: row for row, place in enumerate(profile.places)}
-        self.places: list[int] = []
-        self._columns: list[list[int]] = []
-        self._logprobs: list[list[float]] = []
+        self._width = profile.candidates.shape[1]
 
-    def add(self, completion: Completion) -> int:
-        """Take in an answer; gives how many of its tokens could be compared.
+    def read(self, completion: Completion) -> list[Reading]:
+        """Readings of an answer, from its tokens' logprobs where it has them, else from its text."""
+        if completion.finish == "error":
+            return []
+        return self._tokens(completion) if completion.logprobs else self._text(completion)
 
-        The first token that leaves the path is the last that can be: what follows it was said to another text.
-        """
-        before = len(self.places)
-        probe = int(completion.key)
+    def _tokens(self, completion: Completion) -> list[Reading]:
+        found: list[Reading] = []
         for number, token in enumerate(completion.logprobs or ()):
-            row = self._rows.get(Place(probe, number))
+            row = self._row(completion, number)
             if row is None:
                 break
-            ids = self._profile.candidates[row].tolist()
-            columns = self._columns_of(ids)
+            columns = self._columns_of(self._profile.candidates[row].tolist())
             said = {
                 column: one.logprob
                 for one in token.top or (token,)
                 if (column := columns(one)) is not None and not degenerate(one.logprob)
             }
-            kept = sorted(said.items(), key=lambda pair: -pair[1])[: self._top]
-            self.places.append(row)
-            self._columns.append([column for column, _ in kept])
-            self._logprobs.append([logprob for _, logprob in kept])
-            on_path = columns(token)
-            if on_path is None or ids[on_path] != self._profile.path[probe, number]:
+            column = columns(token)
+            ordered = tuple(sorted(said.items(), key=lambda pair: -pair[1]))
+            found.append(Reading(row, self._width if column is None else column, ordered))
+            if column != self._profile.path_columns[row]:
                 break
-        return len(self.places) - before
+        return found
 
-    def served(self, n: int | None = None) -> Served:
-        """The first `n` places (default: all of them)."""
-        total = len(self.places) if n is None else n
-        columns = np.full((total, self._top), -1, dtype=np.int64)
-        logprobs = np.zeros((total, self._top))
-        for row in range(total):
-            columns[row, : len(self._columns[row])] = self._columns[row]
-            logprobs[row, : len(self._logprobs[row])] = self._logprobs[row]
-        return Served(places=np.array(self.places[:total], dtype=np.int64), columns=columns, logprobs_nats=logprobs)
+    def _text(self, completion: Completion) -> list[Reading]:
+        """A text is cut into the longest candidates; where the engine stopped, a token ended it."""
+        found: list[Reading] = []
+        rest, number = completion.text, 0
+        while (row := self._row(completion, number)) is not None:
+            ids = self._profile.candidates[row].tolist()
+            path = int(self._profile.path_columns[row])
+            texts = [self._profile.texts[token] if token >= 0 else "" for token in ids]
+            if UNSEEN in texts[path]:
+                break
+            if rest:
+                fits = [column for column, text in enumerate(texts) if text and rest.startswith(text)]
+                column = max(fits, key=lambda column: len(texts[column]), default=self._width)
+            elif completion.finish == "stop":
+                ends = [column for column, token in enumerate(ids) if token in self._profile.end_tokens]
+                if not ends:
+                    break  # an empty answer where nothing would end it: refused or filtered, and no token
+                column = ends[0]
+            else:
+                break
+            found.append(Reading(row, column))
+            if column != path or not rest:
+                break
+            rest, number = rest[len(texts[column]) :], number + 1
+        return found
+
+    def _row(self, completion: Completion, number: int) -> int | None:
+        return self._rows.get(Place(int(completion.key.partition(".")[0]), number))
 
     def _columns_of(self, ids: Sequence[int]) -> Callable[[TokenLogprob], int | None]:
         """From a token to its column at a place: by its id where the engine gives one, else by its text if only one
@@ -94,3 +128,15 @@ class Reader:
             return by_text.get(token.text) if token.id is None else by_id.get(token.id)
 
         return column
+
+
+def served(readings: Sequence[Reading], *, top: int) -> Served:
+    """The logprobs of readings, at most `top` at each place."""
+    columns = np.full((len(readings), top), -1, dtype=np.int64)
+    logprobs = np.zeros((len(readings), top))
+    for row, reading in enumerate(readings):
+        kept = reading.said[:top]
+        columns[row, : len(kept)] = [column for column, _ in kept]
+        logprobs[row, : len(kept)] = [logprob for _, logprob in kept]
+    rows = np.array([reading.row for reading in readings], dtype=np.int64)
+    return Served(places=rows, columns=columns, logprobs_nats=logprobs)

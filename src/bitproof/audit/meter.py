@@ -1,0 +1,101 @@
+"""The logit-noise meter: how noisy an endpoint's logits are, from its greedy tokens alone, on the scale of the ladder.
+
+At each place the reference's logprobs say how near the choice was. If the endpoint's logits are the reference's plus
+Gumbel noise of scale s, its greedy token has the softmax of logprob / s (`likelihood.greedy`), so s has a likelihood,
+a maximum and a profile interval. It needs no knowledge of what was done to the weights.
+
+The noise is heavy-tailed and depends on the place, so s is read on a scale and not in theory: the same meter applied to
+the profile's symmetric round-to-nearest weights in groups of 64, with the benign floor taken away in squares, gives
+**effective bits**.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from bitproof.audit.likelihood import greedy
+from bitproof.audit.observe import Reading
+from bitproof.audit.profile import REFERENCE, Profile
+
+__all__ = ["Meter", "MeterReading"]
+
+NOISES_NATS = np.geomspace(0.01, 4.0, 61)
+SCALE = re.compile(r"w(\d)a16-rtn-g64")
+MOST_BITS = 7.0  # above, the benign floor is as large as the noise of the bits
+COVERAGE = 0.95
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeterReading:
+    """Noise in nats and effective bits, each with its 95 % interval; bits are None where the profile has no scale.
+
+    `bits` of `MOST_BITS` or an interval that ends there means that many or more.
+    """
+
+    noise_nats: float
+    noise_interval: tuple[float, float]
+    bits: float | None
+    bits_interval: tuple[float, float] | None
+    n_tokens: int
+
+
+class Meter:
+    """Reads the noise of served tokens; made once for a profile."""
+
+    def __init__(self, profile: Profile) -> None:
+        first = profile.of(REFERENCE)[0]
+        self._tables = np.stack([greedy(profile, [first], noise) for noise in NOISES_NATS])  # [noises, places, width+1]
+        choice = np.argmax(np.where(profile.candidates >= 0, profile.logprobs, -np.inf), axis=2)
+        every = np.arange(len(profile.places))
+
+        def noise_of(rows: list[int]) -> float:
+            """The noise in nats that makes the greedy choices of these rows likeliest."""
+            total = sum(self._tables[:, every, choice[row]].sum(1) for row in rows)
+            return float(NOISES_NATS[int(np.argmax(total))])
+
+        self.floor = noise_of(profile.of(REFERENCE)[1:]) if len(profile.of(REFERENCE)) > 1 else 0.0
+        found = {int(match[1]): name for name in profile.names if (match := SCALE.fullmatch(name))}
+        self.scale = {bits: noise_of(profile.of(name)) for bits, name in sorted(found.items()) if bits <= MOST_BITS + 1}
+
+    def read(self, readings: list[Reading]) -> MeterReading | None:
+        """The noise of these tokens; None without any."""
+        if not readings:
+            return None
+        rows = np.array([reading.row for reading in readings])
+        columns = np.array([reading.column for reading in readings])
+        total = self._tables[:, rows, columns].sum(1)  # [noises]
+        best = int(np.argmax(total))
+        within = np.flatnonzero(2 * (total[best] - total) <= stats.chi2.ppf(COVERAGE, 1))
+        low, high = float(NOISES_NATS[within[0]]), float(NOISES_NATS[within[-1]])
+        noise = float(NOISES_NATS[best])
+        has_scale = len(self.scale) >= 2
+        return MeterReading(
+            noise_nats=noise,
+            noise_interval=(low, high),
+            bits=self.bits(noise) if has_scale else None,
+            bits_interval=(self.bits(high), self.bits(low)) if has_scale else None,
+            n_tokens=len(readings),
+        )
+
+    def bits(self, noise_nats: float) -> float:
+        """Effective bits of a noise: the scale's, linear in the logarithm of its square less the floor's."""
+        bits = np.array(sorted(self.scale, reverse=True), dtype=float)  # noise ascends
+        squares = np.array([self._above(self.scale[int(b)]) for b in bits])
+        squares = np.maximum.accumulate(squares)
+        if self._above(noise_nats) <= squares[0]:
+            return float(min(bits[0], MOST_BITS))
+        logarithm = np.log(squares)
+        wanted = np.log(self._above(noise_nats))
+        if wanted <= logarithm[-1]:
+            return float(min(np.interp(wanted, logarithm, bits), MOST_BITS))
+        slope = (bits[-1] - bits[0]) / (logarithm[-1] - logarithm[0])
+        return float(max(1.0, bits[-1] + slope * (wanted - logarithm[-1])))
+
+    def _above(self, noise_nats: float) -> float:
+        return max(noise_nats**2 - self.floor**2, (0.01 * self.floor) ** 2, 1e-8)

@@ -1,0 +1,50 @@
+"""What every test of an audit gives, after any number of tokens: how the models of a profile stand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+import numpy as np
+
+from bitproof.audit.observe import Reading
+
+__all__ = ["MIXED", "NOISE", "Outcome", "Standing", "Test", "credible"]
+
+Outcome = Literal["consistent", "inconsistent", "inconclusive"]
+NOISE = "none of them"  # the reference's logits with noise: a variant that the profile does not hold, or another model
+MIXED = "more than one"  # some requests answered by the reference, others by a variant
+CREDIBLE = 0.95
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """`probability` is the posterior over the names of the profile, and `NOISE` and `MIXED` where the test knows them.
+
+    `closest` are the names that hold 95 % of it, likeliest first, empty where none fits. `excluded` are those that the
+    test rules out at its level. `sampler` says how tokens were drawn, where it is not as asked for.
+    """
+
+    outcome: Outcome
+    probability: dict[str, float]
+    closest: tuple[str, ...]
+    excluded: tuple[str, ...]
+    fit: dict[str, float] = field(default_factory=dict)  # p of a profile as far from each name, tests of logprobs only
+    sampler: str = ""
+
+
+class Test(Protocol):
+    """One way to tell the models of a profile apart."""
+
+    def add(self, readings: list[Reading]) -> None:
+        """Take in what one request gave."""
+
+    def standing(self) -> Standing | None:
+        """How things stand; None where there is nothing new to be looked at."""
+
+
+def credible(probability: dict[str, float]) -> tuple[str, ...]:
+    """The fewest names, likeliest first, that hold 95 % of the probability."""
+    ordered = sorted(probability, key=lambda name: -probability[name])
+    sums = np.cumsum([probability[name] for name in ordered])
+    return tuple(ordered[: int(np.searchsorted(sums, CREDIBLE)) + 1])

@@ -1,0 +1,162 @@
+"""Audits by text alone: how likely the served tokens are under every model of a profile, as an e-process.
+
+At temperature 0 a hypothesis is a model and the noise of the engine that serves it; at temperature 1 a model and the
+sampler. The reference is the null hypothesis with whichever of its settings explains the tokens best, the alternatives
+are mixtures:
+
+    E = sum over alternatives of weight * likelihood / largest likelihood of the reference.
+
+Whatever the setting is, E exceeds 1 / alpha at any time in at most alpha of audits (Ville's inequality; universal
+inference: Wasserman, Ramdas and Balakrishnan, arXiv 1912.11436), as far as one of the settings describes the engine.
+A variant is ruled out in the same way, with the roles exchanged. Alternatives that are no variant: noise on the
+reference's logits, which is what an unknown variant or another model looks like, and requests of which a part is
+answered by a variant.
+
+Tokens of one answer are read as independent given the tokens before them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import log
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import logsumexp
+
+from bitproof.audit.likelihood import Sampler, greedy, sampled
+from bitproof.audit.observe import Reading
+from bitproof.audit.profile import REFERENCE, Profile
+from bitproof.audit.standing import MIXED, NOISE, Outcome, Standing, credible
+
+__all__ = ["AS_ASKED", "SAMPLERS", "TextTest"]
+
+Floats = NDArray[np.float64]
+NOISE_FACTORS = (0.25, 0.5, 1.0, 1.5)  # of a model's own noise: engines between float32 and half again its arithmetics
+OTHER_NOISES = (4.0, 8.0, 16.0, 32.0)  # of the reference's own noise: no benign engine
+MIXED_SHARES = (0.1, 0.25, 0.5)
+MIXED_PRIOR = 0.1  # against one variant behind the name
+AS_ASKED = Sampler()
+SAMPLERS = (
+    AS_ASKED,
+    Sampler(temperature=0.05),
+    *(Sampler(temperature=t) for t in (0.5, 0.6, 0.7, 0.8, 0.9, 1.1, 1.2)),
+    *(Sampler(top_p=p) for p in (0.8, 0.9, 0.95)),
+    Sampler(min_p=0.05),
+    Sampler(temperature=0.7, top_p=0.9),
+)
+
+
+class TextTest:
+    """Reads tokens one request after another; `samplers` None means temperature 0.
+
+    `ignored` are names that need not be ruled out: the reference's equals.
+    """
+
+    def __init__(
+        self,
+        profile: Profile,
+        *,
+        alpha: float,
+        samplers: Sequence[Sampler] | None = None,
+        ignored: Sequence[str] = (),
+    ) -> None:
+        self.profile, self.alpha = profile, alpha
+        self._names, self._ignored, self._samplers = profile.names, set(ignored), samplers
+        if samplers is None:
+            noise = {name: profile.calibration.noise_nats.get(name, 0.05) for name in self._names}
+            # [names, settings, places, width + 1]
+            self._tables = np.stack(
+                [
+                    [greedy(profile, profile.of(name), noise[name] * factor) for factor in NOISE_FACTORS]
+                    for name in self._names
+                ]
+            )
+            self._usual = np.ones(len(NOISE_FACTORS), dtype=bool)
+            own = noise[REFERENCE]
+            self._noise_tables = np.stack([greedy(profile, [0], own * factor) for factor in OTHER_NOISES])
+        else:
+            self._tables = np.stack(
+                [[sampled(profile, profile.of(name), one) for one in samplers] for name in self._names]
+            )
+            self._usual = np.array([one == AS_ASKED for one in samplers])
+            self._noise_tables = self._tables[0, :0]
+        self._total = np.zeros(self._tables.shape[:2])
+        self._noise_total = np.zeros(len(self._noise_tables))
+        self._mixed_total = np.zeros((len(self._names), len(MIXED_SHARES)))
+        self._read = 0
+
+    def add(self, readings: list[Reading]) -> None:
+        """Take in the tokens of one request."""
+        if not readings:
+            return
+        rows = np.array([reading.row for reading in readings])
+        columns = np.array([reading.column for reading in readings])
+        request = self._tables[:, :, rows, columns].sum(-1)
+        self._total += request
+        self._noise_total += self._noise_tables[:, rows, columns].sum(-1)
+        usual = _mean(request[:, self._usual])
+        for number, share in enumerate(MIXED_SHARES):
+            self._mixed_total[:, number] += np.logaddexp(log(1 - share) + usual[0], log(share) + usual)
+        self._read += len(readings)
+
+    def standing(self) -> Standing | None:
+        """How things stand; None before the first token."""
+        if not self._read:
+            return None
+        usual, best = _mean(self._total[:, self._usual]), self._total.max(1)
+        likelihood = dict(zip(self._names, usual.tolist(), strict=True))
+        if self._samplers is not None:  # a model with other sampling is as much that model
+            likelihood = dict(zip(self._names, np.logaddexp(usual, _mean(self._total) - 3).tolist(), strict=True))
+        if len(self._noise_total):
+            likelihood[NOISE] = float(_mean(self._noise_total))
+        rungs = range(1, len(self._names))
+        if rungs:
+            likelihood[MIXED] = float(_mean(self._mixed_total[1:].ravel())) + log(MIXED_PRIOR)
+        others = {name: value for name, value in likelihood.items() if name != REFERENCE}
+        against = float(logsumexp([*others.values()]) - log(max(1, len(others)))) - float(best[0])
+        limit = log(1 / self.alpha)
+        excluded = [name for number, name in enumerate(self._names) if number and usual[0] - best[number] >= limit]
+        if len(self._noise_total) and usual[0] - self._noise_total.max() >= limit:
+            excluded.append(NOISE)
+        if others and against >= limit:
+            excluded.insert(0, REFERENCE)
+        total = logsumexp([*likelihood.values()])
+        probability = {name: float(np.exp(value - total)) for name, value in likelihood.items()}
+        return Standing(
+            outcome=self._outcome(excluded),
+            probability=probability,
+            closest=_fitting(probability),
+            excluded=tuple(excluded),
+            sampler=self._sampler(probability),
+        )
+
+    def _outcome(self, excluded: list[str]) -> Outcome:
+        if REFERENCE in excluded:
+            return "inconsistent"
+        left = set(self._names) - {REFERENCE} - self._ignored - set(excluded)
+        if len(self._noise_total):
+            left |= {NOISE} - set(excluded)
+        return "inconclusive" if left else "consistent"
+
+    def _sampler(self, probability: dict[str, float]) -> str:
+        """The sampler that explains the tokens, where that is not the one asked for."""
+        if self._samplers is None:
+            return ""
+        asked = float(self._total[:, self._usual].max())
+        best = int(np.argmax(self._total.max(0)))
+        found = self._samplers[best]
+        return str(found) if float(self._total.max()) - asked >= log(len(self._samplers) / self.alpha) else ""
+
+
+def _fitting(probability: dict[str, float]) -> tuple[str, ...]:
+    """The credible names; none where noise explains the tokens better than all of them."""
+    if probability.get(NOISE, 0.0) >= 0.5:
+        return ()
+    return tuple(name for name in credible(probability) if name != NOISE)
+
+
+def _mean(loglikelihoods: Floats) -> Floats:
+    """Logarithm of the mean likelihood over the last axis."""
+    found: Floats = logsumexp(loglikelihoods, axis=-1) - log(loglikelihoods.shape[-1])
+    return found
