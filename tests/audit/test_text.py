@@ -13,7 +13,7 @@ from bitproof.audit.likelihood import DILUTION, Sampler, greedy, sampled
 from bitproof.audit.observe import Reader, Reading
 from bitproof.audit.profile import Profile
 from bitproof.audit.standing import MIXED, NOISE, Standing
-from bitproof.audit.text import SAMPLERS, TextTest
+from bitproof.audit.text import SAMPLERS, TextTables, TextTest
 from bitproof.engines.generation import Completion
 
 
@@ -92,7 +92,7 @@ def test_top_p_keeps_the_fewest_tokens_that_hold_it(profile):
 @pytest.mark.parametrize("name", ["w8", "w4", "w8a8"])
 def test_a_variant_is_found_and_named_from_its_greedy_text(profile, name):
     random = np.random.default_rng(1)
-    test = TextTest(profile, alpha=0.01)
+    test = TextTest(TextTables(profile), alpha=0.01)
     standing = decided(test, greedy_answers(profile, profile.of(name)[1], random))
     assert standing.outcome == "inconsistent"
     assert standing.closest[0] == name
@@ -101,16 +101,16 @@ def test_a_variant_is_found_and_named_from_its_greedy_text(profile, name):
 def test_a_benign_engine_is_rarely_accused(profile):
     """200 audits at 5 % by engines as noisy as the profile's arithmetics: an e-process may be wrong in 5 % of them."""
     random = np.random.default_rng(2)
-    outcomes = []
+    outcomes, tables = [], TextTables(profile)
     for _ in range(200):
-        test = TextTest(profile, alpha=0.05)
+        test = TextTest(tables, alpha=0.05)
         outcomes.append(decided(test, greedy_answers(profile, int(random.integers(2)), random)).outcome)
     assert outcomes.count("inconsistent") <= 10
 
 
 def test_an_unknown_variant_is_noise(profile):
     random = np.random.default_rng(3)
-    standing = decided(TextTest(profile, alpha=0.01), greedy_answers(profile, 0, random, noise=0.8))
+    standing = decided(TextTest(TextTables(profile), alpha=0.01), greedy_answers(profile, 0, random, noise=0.8))
     assert standing.outcome == "inconsistent"
     assert max(standing.probability, key=lambda name: standing.probability[name]) == NOISE
     assert standing.closest == ()
@@ -118,7 +118,7 @@ def test_an_unknown_variant_is_noise(profile):
 
 def test_requests_that_go_to_a_variant_now_and_then_are_a_mixture(profile):
     random = np.random.default_rng(4)
-    test = TextTest(profile, alpha=0.01)
+    test = TextTest(TextTables(profile), alpha=0.01)
     for _ in range(3):
         answers = zip(greedy_answers(profile, 0, random), greedy_answers(profile, 4, random), strict=True)
         for number, (reference, other) in enumerate(answers):
@@ -132,7 +132,7 @@ def test_requests_that_go_to_a_variant_now_and_then_are_a_mixture(profile):
 @pytest.mark.parametrize(("name", "outcome"), [("w4", "inconsistent"), ("reference", "consistent")])
 def test_sampled_first_tokens_tell_too(whole, name, outcome):
     random = np.random.default_rng(5)
-    test = TextTest(whole, alpha=0.01, samplers=SAMPLERS, ignored=("w8", "w8a8"))
+    test = TextTest(TextTables(whole, SAMPLERS), alpha=0.01, ignored=("w8", "w8a8"))
     standing = decided(test, first_tokens(whole, whole.of(name)[0], random, 3000))
     assert standing.outcome == outcome
     assert name in standing.closest
@@ -141,7 +141,7 @@ def test_sampled_first_tokens_tell_too(whole, name, outcome):
 
 def test_another_temperature_is_said_and_no_variant_is_blamed(whole):
     random = np.random.default_rng(6)
-    test = TextTest(whole, alpha=0.01, samplers=SAMPLERS)
+    test = TextTest(TextTables(whole, SAMPLERS), alpha=0.01)
     for answer in first_tokens(whole, 0, random, 2000, temperature=0.7):
         test.add(answer)
     standing = test.standing()

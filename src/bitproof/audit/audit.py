@@ -24,7 +24,7 @@ from bitproof.audit.preflight import alternatives, degenerate, findings, said
 from bitproof.audit.profile import REFERENCE, Profile
 from bitproof.audit.results import Answer, AuditReport
 from bitproof.audit.standing import Standing
-from bitproof.audit.text import SAMPLERS, TextTest
+from bitproof.audit.text import SAMPLERS, TextTables, TextTest
 from bitproof.audit.wording import words
 from bitproof.engines.generation import Completion, Generator, Request
 from bitproof.types import Progress
@@ -135,7 +135,7 @@ class _Audit:
                 self.test = LogprobTest(self.profile, alpha=alpha, top=top, looks=looks, ignored=self.equals)
         else:
             samplers = SAMPLERS if self.kind == "sampled" else None
-            self.test = TextTest(self.profile, alpha=alpha, samplers=samplers, ignored=self.equals)
+            self.test = TextTest(TextTables(self.profile, samplers), alpha=alpha, ignored=self.equals)
         return self.test is not None
 
     def _keep(self, completion: Completion) -> None:

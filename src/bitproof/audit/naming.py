@@ -70,6 +70,7 @@ class Namer:
         self.floor = benign_floor(profile, top=top)
         self._against = np.array([profile.of(name)[0] for name in profile.names])
         self._expected: dict[int, Floats] = {}
+        self._spreads: dict[tuple[str, int], Floats] = {}
 
     def name(self, served: Served) -> Naming:
         """Which of the profile's models was served."""
@@ -93,17 +94,22 @@ class Namer:
 
     def expected(self, name: str, places: NDArray[np.int64]) -> tuple[Floats, Floats]:
         """Mean [m] and covariance [m, m] of residual profiles of a name at these places."""
-        rows = self._rows[name]
-        mean = np.mean([residuals(self.as_endpoint(row)[places], floor=self.floor) for row in rows], axis=0)
-        n, total = len(places), len(self._profile.places)
-        random = np.random.default_rng([self._seed, n])
-        weights = random.multinomial(n, np.full(total, 1 / total), size=DRAWS).astype(np.float64)
-        drawn = np.array(
-            [residuals(self.as_endpoint(row), floor=self.floor, weights=weights) for row in rows]
-        )  # [arithmetics, draws, m]
-        away = (drawn - drawn.mean(0)).reshape(-1, drawn.shape[-1])
-        spread = away.T @ away / (DRAWS * max(1, len(rows) - 1))
-        return mean, spread + self._slack**2 * np.eye(len(mean))
+        each = [residuals(self.as_endpoint(row)[places], floor=self.floor) for row in self._rows[name]]
+        spread = self._spread(name, len(places))
+        return np.mean(each, axis=0), spread + self._slack**2 * np.eye(len(spread))
+
+    def _spread(self, name: str, n: int) -> Floats:
+        """Covariance [m, m] of a name's residual profiles between arithmetics, over draws of `n` places."""
+        if (name, n) not in self._spreads:
+            total, rows = len(self._profile.places), self._rows[name]
+            random = np.random.default_rng([self._seed, n])
+            weights = random.multinomial(n, np.full(total, 1 / total), size=DRAWS).astype(np.float64)
+            drawn = np.array(
+                [residuals(self.as_endpoint(row), floor=self.floor, weights=weights) for row in rows]
+            )  # [arithmetics, draws, m]
+            away = (drawn - drawn.mean(0)).reshape(-1, drawn.shape[-1])
+            self._spreads[name, n] = away.T @ away / (DRAWS * max(1, len(rows) - 1))
+        return self._spreads[name, n]
 
     def rows_of(self, name: str) -> list[int]:
         """The rows of the profile that are known of a name."""

@@ -29,11 +29,12 @@ from bitproof.audit.observe import Reading
 from bitproof.audit.profile import REFERENCE, Profile
 from bitproof.audit.standing import MIXED, NOISE, Outcome, Standing, credible
 
-__all__ = ["AS_ASKED", "SAMPLERS", "TextTest"]
+__all__ = ["AS_ASKED", "SAMPLERS", "TextTables", "TextTest"]
 
 Floats = NDArray[np.float64]
 NOISE_FACTORS = (0.25, 0.5, 1.0, 1.5)  # of a model's own noise: engines between float32 and half again its arithmetics
 OTHER_NOISES = (4.0, 8.0, 16.0, 32.0)  # of the reference's own noise: no benign engine
+USUAL_NOISE_NATS = 0.05  # of bfloat16, where a profile does not say
 MIXED_SHARES = (0.1, 0.25, 0.5)
 MIXED_PRIOR = 0.1  # against one variant behind the name
 AS_ASKED = Sampler()
@@ -47,42 +48,38 @@ SAMPLERS = (
 )
 
 
-class TextTest:
-    """Reads tokens one request after another; `samplers` None means temperature 0.
+class TextTables:
+    """Log likelihoods of every token under every hypothesis; made once for a profile, for any number of audits.
 
-    `ignored` are names that need not be ruled out: the reference's equals.
+    `samplers` None means temperature 0: then a setting is the noise of an engine.
     """
 
-    def __init__(
-        self,
-        profile: Profile,
-        *,
-        alpha: float,
-        samplers: Sequence[Sampler] | None = None,
-        ignored: Sequence[str] = (),
-    ) -> None:
-        self.profile, self.alpha = profile, alpha
-        self._names, self._ignored, self._samplers = profile.names, set(ignored), samplers
+    def __init__(self, profile: Profile, samplers: Sequence[Sampler] | None = None) -> None:
+        self.names, self.samplers = profile.names, samplers
+        self.of_noise = np.zeros((0, len(profile.places), profile.candidates.shape[1] + 1))
         if samplers is None:
-            noise = {name: profile.calibration.noise_nats.get(name, 0.05) for name in self._names}
-            # [names, settings, places, width + 1]
-            self._tables = np.stack(
-                [
-                    [greedy(profile, profile.of(name), noise[name] * factor) for factor in NOISE_FACTORS]
-                    for name in self._names
-                ]
-            )
-            self._usual = np.ones(len(NOISE_FACTORS), dtype=bool)
-            own = noise[REFERENCE]
-            self._noise_tables = np.stack([greedy(profile, [0], own * factor) for factor in OTHER_NOISES])
+            noise = {name: profile.calibration.noise_nats.get(name, USUAL_NOISE_NATS) for name in self.names}
+            found = [
+                [greedy(profile, profile.of(name), noise[name] * factor) for factor in NOISE_FACTORS]
+                for name in self.names
+            ]
+            self.usual = np.ones(len(NOISE_FACTORS), dtype=bool)
+            self.of_noise = np.stack([greedy(profile, [0], noise[REFERENCE] * factor) for factor in OTHER_NOISES])
         else:
-            self._tables = np.stack(
-                [[sampled(profile, profile.of(name), one) for one in samplers] for name in self._names]
-            )
-            self._usual = np.array([one == AS_ASKED for one in samplers])
-            self._noise_tables = self._tables[0, :0]
-        self._total = np.zeros(self._tables.shape[:2])
-        self._noise_total = np.zeros(len(self._noise_tables))
+            found = [[sampled(profile, profile.of(name), one) for one in samplers] for name in self.names]
+            self.usual = np.array([one == AS_ASKED for one in samplers])
+        self.of_models = np.array(found)  # [names, settings, places, width + 1]
+
+
+class TextTest:
+    """Reads tokens one request after another; `ignored` names need not be ruled out: the reference's equals."""
+
+    def __init__(self, tables: TextTables, *, alpha: float, ignored: Sequence[str] = ()) -> None:
+        self.alpha = alpha
+        self._tables, self._ignored = tables, set(ignored)
+        self._names, self._samplers, self._usual = tables.names, tables.samplers, tables.usual
+        self._total = np.zeros(tables.of_models.shape[:2])
+        self._noise_total = np.zeros(len(tables.of_noise))
         self._mixed_total = np.zeros((len(self._names), len(MIXED_SHARES)))
         self._read = 0
 
@@ -92,9 +89,9 @@ class TextTest:
             return
         rows = np.array([reading.row for reading in readings])
         columns = np.array([reading.column for reading in readings])
-        request = self._tables[:, :, rows, columns].sum(-1)
+        request = self._tables.of_models[:, :, rows, columns].sum(-1)
         self._total += request
-        self._noise_total += self._noise_tables[:, rows, columns].sum(-1)
+        self._noise_total += self._tables.of_noise[:, rows, columns].sum(-1)
         usual = _mean(request[:, self._usual])
         for number, share in enumerate(MIXED_SHARES):
             self._mixed_total[:, number] += np.logaddexp(log(1 - share) + usual[0], log(share) + usual)
