@@ -19,6 +19,7 @@ from bitproof.audit.choosing import first_tokens
 from bitproof.audit.equals import equals
 from bitproof.audit.logprobs import LOOKS, LogprobTest
 from bitproof.audit.meter import Meter
+from bitproof.audit.naming import Namer
 from bitproof.audit.observe import Reader, Reading, probe_order, probe_requests, served
 from bitproof.audit.preflight import alternatives, degenerate, findings, said
 from bitproof.audit.profile import REFERENCE, Profile
@@ -132,7 +133,7 @@ class _Audit:
             if top:
                 looks = tuple(look for look in LOOKS if look < self.budget)
                 looks += () if self.kind == "top-logprobs" else (80, 120, 160)
-                self.test = LogprobTest(self.profile, alpha=alpha, top=top, looks=looks, ignored=self.equals)
+                self.test = LogprobTest(Namer(self.profile, top=top), alpha=alpha, looks=looks, ignored=self.equals)
         else:
             samplers = SAMPLERS if self.kind == "sampled" else None
             self.test = TextTest(TextTables(self.profile, samplers), alpha=alpha, ignored=self.equals)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from bitproof.audit.naming import Namer
 from bitproof.audit.observe import Reading, served
-from bitproof.audit.profile import REFERENCE, Profile
+from bitproof.audit.profile import REFERENCE
 from bitproof.audit.standing import NOISE, Outcome, Standing
 
 __all__ = ["LOOKS", "LogprobTest"]
@@ -22,25 +22,23 @@ LOOKS = (3, 5, 10, 20, 30, 40, 60)
 
 
 class LogprobTest:
-    """Reads the logprobs of tokens, at most `top` at each; `looks` are the numbers of tokens at which it decides.
+    """Reads the logprobs of tokens; `looks` are the numbers of them at which it decides.
 
     `ignored` are names that need not be ruled out: the reference's equals.
     """
 
     def __init__(
-        self,
-        profile: Profile,
-        *,
-        alpha: float,
-        top: int,
-        looks: Sequence[int] = LOOKS,
-        ignored: Sequence[str] = (),
+        self, namer: Namer, *, alpha: float, looks: Sequence[int] = LOOKS, ignored: Sequence[str] = ()
     ) -> None:
-        self.namer = Namer(profile, top=top)
-        self.top, self.looks = top, tuple(looks)
+        self.namer, self.looks = namer, tuple(looks)
         self.readings: list[Reading] = []
-        self._names, self._ignored, self._level = profile.names, set(ignored), alpha / len(looks)
+        self._ignored, self._level = set(ignored), alpha / len(looks)
         self._waiting = list(looks)
+
+    @property
+    def top(self) -> int:
+        """How many logprobs are read at each token."""
+        return self.namer.top
 
     def add(self, readings: list[Reading]) -> None:
         """Take in the tokens of one request that came with logprobs."""
@@ -52,22 +50,26 @@ class LogprobTest:
             return None
         while self._waiting and len(self.readings) >= self._waiting[0]:
             self._waiting.pop(0)
-        naming = self.namer.name(served(self.readings, top=self.top))
-        level = self._level
-        excluded = [name for name in self._names if naming.fit[name] < level]
+        return self.now()
+
+    def now(self) -> Standing | None:
+        """How things stand; None before the first token."""
+        if not self.readings:
+            return None
+        naming, level = self.namer.name(served(self.readings, top=self.top)), self._level
+        excluded = [name for name, fit in naming.fit.items() if fit < level]
         if REFERENCE in excluded and naming.probability[REFERENCE] >= level:
             excluded.remove(REFERENCE)
         fits = max(naming.fit.values()) >= level
         return Standing(
-            outcome=self._outcome(excluded),
-            probability=naming.probability if fits else {**dict.fromkeys(self._names, 0.0), NOISE: 1.0},
+            outcome=self._outcome(naming.fit.keys() - set(excluded)),
+            probability=naming.probability if fits else {**dict.fromkeys(naming.fit, 0.0), NOISE: 1.0},
             closest=naming.credible if fits else (),
             excluded=tuple(excluded),
             fit=naming.fit,
         )
 
-    def _outcome(self, excluded: list[str]) -> Outcome:
-        if REFERENCE in excluded:
+    def _outcome(self, left: set[str]) -> Outcome:
+        if REFERENCE not in left:
             return "inconsistent"
-        left = set(self._names) - {REFERENCE} - self._ignored - set(excluded)
-        return "inconclusive" if left else "consistent"
+        return "inconclusive" if left - {REFERENCE} - self._ignored else "consistent"

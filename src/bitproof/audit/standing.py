@@ -40,7 +40,10 @@ class Test(Protocol):
         """Take in what one request gave."""
 
     def standing(self) -> Standing | None:
-        """How things stand; None where there is nothing new to be looked at."""
+        """How things stand, where the test may look now; None where it may not."""
+
+    def now(self) -> Standing | None:
+        """How things stand, to describe and not to decide; None before the first token."""
 
 
 def credible(probability: dict[str, float]) -> tuple[str, ...]:

@@ -98,6 +98,10 @@ class TextTest:
         self._read += len(readings)
 
     def standing(self) -> Standing | None:
+        """How things stand, after any number of tokens; None before the first."""
+        return self.now()
+
+    def now(self) -> Standing | None:
         """How things stand; None before the first token."""
         if not self._read:
             return None

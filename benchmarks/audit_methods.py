@@ -1,0 +1,168 @@
+"""bitproof's own tests on cached answers: audits drawn from the hold-out prompts, with the tests that audits use.
+
+An audit asks prompts in a drawn order, each once, and stops where its test decides or the prompts end. Its cost is the
+tokens of the answers that it asked for. Of 2,000 audits: how many tokens 95 % of them had needed to rule the reference
+out, how often they did, and what they named.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.audit_cache import Answer, read_answers
+from bitproof.audit.equals import equals
+from bitproof.audit.logprobs import LogprobTest
+from bitproof.audit.naming import Namer
+from bitproof.audit.observe import Reader, Reading
+from bitproof.audit.probes import probe_texts
+from bitproof.audit.profile import REFERENCE, Profile
+from bitproof.audit.standing import NOISE, Standing, Test
+from bitproof.audit.text import TextTables, TextTest
+from bitproof.engines.generation import Completion
+
+POWER = 0.95
+SEED = 1  # of the hold-out prompts
+POOL = 240
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request of a served class: what was read of its answer, and the tokens it cost."""
+
+    probe: int
+    readings: list[Reading]
+    cost: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcomes:
+    """Of many audits of one endpoint: arrays [audits]."""
+
+    outcome: list[str]
+    named: list[str]
+    cost: np.ndarray  # answer tokens until decided, or all there were
+
+    @property
+    def accused(self) -> float:
+        """The share of audits that ruled the reference out."""
+        return self.outcome.count("inconsistent") / len(self.outcome)
+
+    @property
+    def tokens(self) -> float | None:
+        """Tokens after which 95 % had ruled the reference out; None where fewer ever did."""
+        found = np.sort(np.where(np.array(self.outcome) == "inconsistent", self.cost, np.inf))
+        value = found[int(np.ceil(POWER * len(found))) - 1]
+        return float(value) if np.isfinite(value) else None
+
+    def names(self) -> Counter[str]:
+        """What the audits named."""
+        return Counter(self.named)
+
+
+class Bench:
+    """The hold-out profile and the cached answers of its probes."""
+
+    def __init__(self, profile: Profile, answers: Path) -> None:
+        self.profile, self.answers = profile, answers
+        numbers = {text: number for number, text in enumerate(probe_texts(POOL, seed=SEED))}
+        self._cached = [numbers[text] for text in profile.probes]  # hold-out prompt of each probe
+        self._depth = (profile.path >= 0).sum(1)
+        self.equals = equals(profile)[REFERENCE]
+
+    @cached_property
+    def tables(self) -> TextTables:
+        """Of greedy text."""
+        return TextTables(self.profile)
+
+    def namer(self, top: int) -> Namer:
+        """One for each number of logprobs."""
+        if not hasattr(self, "_namers"):
+            self._namers: dict[int, Namer] = {}
+        return self._namers.setdefault(top, Namer(self.profile, top=top))
+
+    def asked(self, engine: str, served: str, access: str) -> list[Asked]:
+        """Every probe's greedy answer, as `access` shows it: "top-20", "top-5", "logprob" or "text"."""
+        _, answers = read_answers(self.answers / engine / served / "greedy8.jsonl")
+        by_probe = {answer.probe: answer for answer in answers}
+        reader, found = Reader(self.profile), []
+        for probe, cached in enumerate(self._cached):
+            answer = by_probe[cached]
+            completion = _shown(answer, probe, int(self._depth[probe]), access)
+            found.append(Asked(probe, reader.read(completion), completion.answer_tokens))
+        return found
+
+    def test(self, access: str, alpha: float) -> Test:
+        """A fresh test."""
+        if access == "text":
+            return TextTest(self.tables, alpha=alpha, ignored=self.equals)
+        top = {"top-20": 20, "top-5": 5, "logprob": 1}[access]
+        return LogprobTest(self.namer(top), alpha=alpha, ignored=self.equals)
+
+    def audits(
+        self, asked: Sequence[Asked], access: str, *, n: int, alpha: float = 0.01, most: int = 2000, seed: int = 0
+    ) -> Outcomes:
+        """`n` audits, each in an order of its own."""
+        random = np.random.default_rng(seed)
+        outcome, named, costs = [], [], []
+        for _ in range(n):
+            standing, cost = run(self.test(access, alpha), (asked[i] for i in random.permutation(len(asked))), most)
+            outcome.append(standing.outcome if standing else "inconclusive")
+            named.append(best_of(standing))
+            costs.append(cost)
+        return Outcomes(outcome=outcome, named=named, cost=np.array(costs))
+
+    def named_after(self, asked: Sequence[Asked], access: str, tokens: int, *, n: int, seed: int = 0) -> Counter[str]:
+        """What is named once `tokens` tokens are asked for, decided or not."""
+        random, found = np.random.default_rng(seed), Counter[str]()
+        for _ in range(n):
+            cost, readings = 0, []
+            test = self.test(access, 1e-9)
+            for i in random.permutation(len(asked)):
+                readings += asked[i].readings
+                test.add(asked[i].readings)
+                cost += asked[i].cost
+                if cost >= tokens:
+                    break
+            found[best_of(test.now())] += 1
+        return found
+
+
+def run(test: Test, asked: Sequence[Asked] | object, most: int) -> tuple[Standing | None, int]:
+    """Feed a test until it decides or `most` tokens are spent."""
+    standing, cost = None, 0
+    for one in asked:  # type: ignore[attr-defined]
+        if cost + one.cost > most:
+            break
+        test.add(one.readings)
+        cost += one.cost
+        standing = test.standing() or standing
+        if standing and standing.outcome != "inconclusive":
+            break
+    return standing, cost
+
+
+def best_of(standing: Standing | None) -> str:
+    """The name an audit would say: the likeliest, or that none fits."""
+    if standing is None or not standing.probability:
+        return ""
+    return standing.closest[0] if standing.closest else NOISE
+
+
+def _shown(answer: Answer, probe: int, depth: int, access: str) -> Completion:
+    tokens = (answer.tokens or ())[:depth]
+    text = "".join(token.text for token in tokens) if answer.answer_tokens > depth else answer.text
+    cost = min(answer.answer_tokens, depth)
+    finish = answer.finish if answer.answer_tokens <= depth else "length"
+    plain = Completion(key=str(probe), text=text, finish=finish, answer_tokens=cost, prompt_tokens=answer.prompt_tokens)
+    if access == "text":
+        return plain
+    if access == "logprob":
+        return replace(plain, logprobs=tuple(replace(token, top=()) for token in tokens))
+    top = int(access.removeprefix("top-"))
+    return replace(plain, logprobs=tuple(replace(token, top=token.top[:top]) for token in tokens))
