@@ -94,6 +94,23 @@ def test_answers_are_told_as_they_came() -> None:
     assert found["0"].retries == ()
 
 
+def test_a_body_of_ones_own_is_sent_with_every_request_and_is_part_of_the_settings() -> None:
+    route = {"provider": {"only": ["one"], "allow_fallbacks": False}}
+    with MockServer() as server, HttpGenerator(server.url, patience=QUICK, body=route) as engine:
+        engine.generate(asked(2), lambda completion: None)
+        assert [body["provider"] for body in server.bodies] == [route["provider"]] * 2
+        assert {body["model"] for body in server.bodies} == {"mock"}
+        assert json.loads(str(engine.settings["body"])) == route
+
+
+def test_a_model_that_is_not_listed_is_asked_for_only_on_demand() -> None:
+    with MockServer() as server:
+        with HttpGenerator(server.url, model="mine", unlisted=True) as engine:
+            assert engine.model == "mine"
+        with pytest.raises(UsageError, match="has no model 'mine'"), HttpGenerator(server.url, model="mine"):
+            pass
+
+
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize(
     ("fault", "why"),

@@ -6,6 +6,7 @@ out, given tokens scored). Of anything else nothing is believed: `probe.py` find
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import fields, replace
 from types import TracebackType
@@ -42,7 +43,8 @@ class HttpGenerator:
     key; the key itself is nowhere stored or shown. `stream` is needed for the time to the first token, and costs some.
     `score_answers`, an attribute, has answers scored where a request brings no draft, as a reference's must be. `api`
     decides how a request that has both token ids and messages is asked: "auto" takes the ids where the server
-    does. The server is asked for its models on entering, or at the first request.
+    does. `body` is added to the body of every request, such as a gateway's choice of a provider. The server is asked
+    for its models on entering, or at the first request; `unlisted` has a model asked for that it does not list.
 
     Raises UsageError for a URL, a key or a model's name that is wrong, EnvironmentFailed where nothing answers.
     """
@@ -60,6 +62,8 @@ class HttpGenerator:
         patience: Patience | None = None,
         seed: int = 0,
         headers: dict[str, str] | None = None,
+        body: dict[str, Any] | None = None,
+        unlisted: bool = False,
     ) -> None:
         key = key_from_environment(key_env) if key_env else ""
         self.client = Client(
@@ -73,6 +77,7 @@ class HttpGenerator:
         )
         self.model, self.abilities, self.stream = model or "", DIALECT_ABILITIES[dialect or "openai"], stream
         self.score_answers, self.version = False, ""
+        self._body, self._unlisted = body or {}, unlisted
         self._dialect, self._api, self._ready = dialect, api, False
         self._limit, self._native, self._forcing = "max_tokens", self._root("/completion"), Forcing()
 
@@ -94,6 +99,7 @@ class HttpGenerator:
             "model": self.model,
             "dialect": self.dialect,
             "api": self._api,
+            **({"body": json.dumps(self._body, sort_keys=True)} if self._body else {}),
         }
 
     def generate(self, requests: Iterable[Request], on_completion: OnCompletion) -> None:
@@ -144,7 +150,7 @@ class HttpGenerator:
         reader, completions = RawReader(), list[Completion]()
 
         async def attempt(request: Request) -> Completion:
-            return await self.client.ask(self.client.at(path), {"model": self.model, **body}, reader)
+            return await self.client.ask(self.client.at(path), {"model": self.model, **self._body, **body}, reader)
 
         self.client.run(self.client.answer([Request(key="", prompt_ids=(0,))], attempt, completions.append))
         if completions[0].error:
@@ -177,7 +183,7 @@ class HttpGenerator:
 
     async def _answer(self, request: Request, by_ids: bool) -> Completion:
         limit = self._limit
-        body = body_of(request, self.dialect, by_ids=by_ids, stream=self.stream, limit=limit)
+        body = body_of(request, self.dialect, by_ids=by_ids, stream=self.stream, limit=limit) | self._body
         url = self.client.at("/completions" if by_ids else "/chat/completions")
         if by_ids and self.dialect == "llamacpp":
             url = self._native
@@ -225,9 +231,10 @@ class HttpGenerator:
             records = []
         owners = {record.get("owned_by") for record in records}
         said: Dialect = "vllm" if "vllm" in owners else "llamacpp" if "llamacpp" in owners else "openai"
-        self.model = choose_model(
-            self.model, [record["id"] for record in records], self.client.where, any_name=said == "llamacpp"
-        )
+        if not (self.model and self._unlisted):
+            self.model = choose_model(
+                self.model, [record["id"] for record in records], self.client.where, any_name=said == "llamacpp"
+            )
         if self._dialect is None:
             self.speak(said)
         else:
