@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from benchmarks.audit_cache import Answer
 from bitproof.engines.emulated import EmulatedGenerator, end_tokens
-from bitproof.engines.generation import Completion, Request
 from bitproof.evaluate.prompts import prompt_ids
 from bitproof.models.reference import Reference
 from bitproof.types import Message
@@ -88,49 +87,14 @@ class Scorer:
         nothing = Scores(*np.zeros((3, 0)))
         return [self._known.get(key, nothing) for key in keys]
 
-    def samples(self, n: int, *, tokens: int, seed: int) -> list[Answer]:
-        """`n` answers of the reference itself to every prompt, at T=1, of at most `tokens` tokens each.
-
-        Each has a seed of its own: sampling noise is made of the seed and the position alone, and must not be the same
-        for two prompts.
-        """
-        found: list[Answer] = []
-
-        def keep(completion: Completion) -> None:
-            probe, _, sample = completion.key.partition(".")
-            found.append(
-                Answer(
-                    probe=int(probe),
-                    sample=int(sample),
-                    text=completion.text,
-                    finish=completion.finish,
-                    prompt_tokens=completion.prompt_tokens,
-                    answer_tokens=completion.answer_tokens,
-                    token_ids=completion.token_ids,
-                    tokens=None,
-                )
-            )
-
-        requests = (
-            Request(
-                key=f"{probe}.{i}",
-                prompt_ids=ids,
-                max_tokens=tokens,
-                temperature=1.0,
-                seed=(seed + i) * 100_000 + probe,
-            )
-            for i in range(n)
-            for probe, ids in enumerate(self._prompts)
-        )
-        with EmulatedGenerator(self.reference, rows=64) as engine:
-            engine.generate(requests, keep)
-        return found
-
     def _compute(self, keys: Sequence[tuple[int, ...]]) -> None:
         prompts = [self._prompts[key[0]] for key in keys]
         sequences = [[*prompt, *key[1:]] for prompt, key in zip(prompts, keys, strict=True)]
+        alike = zip(min(prompts), max(prompts), strict=False)  # the chat template's beginning
+        shared = next((i for i, (one, other) in enumerate(alike) if one != other), 0)
         with EmulatedGenerator(self.reference) as engine:
-            for index, logprobs in engine.distributions(sequences, first=[len(prompt) for prompt in prompts]):
+            first = [len(prompt) for prompt in prompts]
+            for index, logprobs in engine.distributions(sequences, first=first, shared=shared):
                 self._known[keys[index]] = token_scores(logprobs, keys[index][1:])
         self.folder.mkdir(parents=True, exist_ok=True)
         known = self._known.items()

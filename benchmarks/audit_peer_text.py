@@ -10,11 +10,12 @@ aside as infinite margins, which at T=0 happens to nearly every disagreement wit
 their margin, and the clip bounds it, as in the authors' plots. The bank is what is trusted.
 
 RUT: Zhu et al., Auditing Black-Box LLM APIs with a Rank-Based Uniformity Test, arXiv 2506.06975, sections 3 and 4. Of
-each prompt one answer of the endpoint and m answers of the local reference get a score under the reference, the mean
+each prompt one answer of the endpoint and m answers of the reference get a score under the reference, the mean
 log-rank of their tokens; the randomised rank of the endpoint's score among the others is uniform if the models are the
 same, which the Cramer-von Mises test looks at. Deviations: ranks are (number below + U (ties + 1)) / (m + 1), exactly
-uniform for any m; m is what is cached and sampled, where the paper takes 100; all samples of a prompt may serve, one
-for each time that an audit draws the prompt.
+uniform for any m; the m answers are the cached samples of the reference in engines of other families, 8 where the paper
+takes 100, which shrinks shifts of the ranks by m / (m + 1) and so asks for a quarter more tokens; all samples of a
+prompt may serve, one for each time that an audit draws the prompt. Both sides are read as the tokenizer reads the text.
 """
 
 from __future__ import annotations

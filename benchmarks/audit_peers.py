@@ -14,11 +14,11 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from functools import cache, cached_property
 from pathlib import Path
 
-from benchmarks.audit_cache import Answer, read_answers, write_answers
+from benchmarks.audit_cache import Answer, read_answers
 from benchmarks.audit_peer_logprobs import prepare_b3it, prepare_lt
 from benchmarks.audit_peer_met import prepare_met
 from benchmarks.audit_peer_power import Curve, Plan, Prepared, power_curve, tokens_interval
@@ -30,7 +30,6 @@ from bitproof.models.reference import load
 REFERENCE = "reference"
 PROBES, PROBE_SEED = 240, 1
 AUDITORS = ("transformers-batched", "transformers-batched-float32", "vllm", "vllm-batched", "llamacpp")
-SAMPLE_TOKENS, SAMPLE_SEED = 24, 7
 
 
 @cache
@@ -41,15 +40,13 @@ def answers_of(path: Path) -> tuple[Answer, ...]:
 
 @dataclass
 class Bench:
-    """The cached answers and what is computed from them once. `work` keeps scores and samples between runs."""
+    """The cached answers and what is computed from them once; `work` keeps scores between runs."""
 
     folder: Path
     work: Path
     master: Path | None
-    local_samples: int
     plan: Plan
     probes: tuple[int, ...] = tuple(range(PROBES))
-    _log_ranks: dict[int, list[float]] = field(default_factory=dict)
 
     def path(self, engine: str, name: str, setting: str) -> Path:
         return self.folder / engine / name / f"{setting}.jsonl"
@@ -67,20 +64,6 @@ class Bench:
         if self.master is None:
             raise SystemExit("token-difr and rut need the reference's weights: give --master DIR")
         return Scorer(load(self.master), probe_texts(PROBES, seed=PROBE_SEED), self.work)
-
-    @property
-    def log_ranks(self) -> dict[int, list[float]]:
-        """Log-ranks of the reference's own samples to every prompt, drawn on first use."""
-        if not self._log_ranks:
-            path = self.work / f"samples-{self.scorer.reference.digest[:12]}-{self.local_samples}.jsonl"
-            if not path.exists():
-                drawn = self.scorer.samples(self.local_samples, tokens=SAMPLE_TOKENS, seed=SAMPLE_SEED)
-                write_answers(path, {"seed": SAMPLE_SEED, "samples": self.local_samples}, drawn)
-            local = answers_of(path)
-            for answer, found in zip(local, self.scorer.scores(local, by_text=True), strict=True):
-                if len(found.ranks):
-                    self._log_ranks.setdefault(answer.probe, []).append(log_rank(found))
-        return self._log_ranks
 
 
 # An endpoint's answers, the auditor's reference and the bank of references, to what scores are made of.
@@ -110,8 +93,13 @@ def _difr(
 def _rut(
     bench: Bench, served: Sequence[Answer], auditor: Sequence[Answer], bank: Sequence[Sequence[Answer]]
 ) -> Prepared:
+    local: dict[int, list[float]] = {}
+    for answers in (auditor, *bank):
+        for one, found in zip(answers, bench.scorer.scores(answers, by_text=True), strict=True):
+            if len(found.ranks):
+                local.setdefault(one.probe, []).append(log_rank(found))
     scores = bench.scorer.scores(served, by_text=True)
-    return prepare_rut(served, scores, bench.log_ranks, bench.probes, alpha=bench.plan.alpha)
+    return prepare_rut(served, scores, local, bench.probes, alpha=bench.plan.alpha)
 
 
 PEERS: dict[str, Peer] = {
@@ -209,13 +197,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.audit_peers", description=main.__doc__)
     parser.add_argument("answers", type=Path)
     parser.add_argument("--master", type=Path, help="the reference's weights, for token-difr and rut")
-    parser.add_argument("--work", type=Path, help="where scores and samples are kept (default: beside the answers)")
+    parser.add_argument("--work", type=Path, help="where scores are kept (default: beside the answers)")
     parser.add_argument("--peers", nargs="+", default=list(PEERS), choices=list(PEERS))
     parser.add_argument("--engines", nargs="+", default=[])
     parser.add_argument("--classes", nargs="+", default=[])
     parser.add_argument("--audits", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--local-samples", type=int, default=16, help="the reference's own samples a prompt, for rut")
     parser.add_argument("--intervals", type=int, default=0, metavar="REPLICATES")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
@@ -223,7 +210,6 @@ def main() -> None:
         folder=options.answers,
         work=options.work or options.answers.with_name("peers"),
         master=options.master,
-        local_samples=options.local_samples,
         plan=Plan(audits=options.audits, seed=options.seed),
     )
     found: list[Row] = []
