@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
 
@@ -72,11 +73,13 @@ Prepare = Callable[[Bench, Sequence[Answer], Sequence[Answer], Sequence[Sequence
 
 @dataclass(frozen=True)
 class Peer:
-    """A published method: the setting it reads, and whose threshold stands for it."""
+    """A published method: the setting it reads, whose threshold stands for it, and whether it has the weights at hand,
+    so that it needs no engine for the auditor's side."""
 
     setting: str
     prepare: Prepare
     threshold: str = "bank"
+    weights: bool = False
 
 
 def _lt(top: int, first: int) -> Prepare:
@@ -86,7 +89,7 @@ def _lt(top: int, first: int) -> Prepare:
 def _difr(
     bench: Bench, served: Sequence[Answer], auditor: Sequence[Answer], bank: Sequence[Sequence[Answer]]
 ) -> Prepared:
-    trusted = [one for answers in (auditor, *bank) for one in bench.scorer.scores(answers)]
+    trusted = [one for answers in bank for one in bench.scorer.scores(answers)]
     return prepare_difr(served, bench.scorer.scores(served), bench.probes, clip_nats=clip_of(trusted))
 
 
@@ -94,7 +97,7 @@ def _rut(
     bench: Bench, served: Sequence[Answer], auditor: Sequence[Answer], bank: Sequence[Sequence[Answer]]
 ) -> Prepared:
     local: dict[int, list[float]] = {}
-    for answers in (auditor, *bank):
+    for answers in bank:
         for one, found in zip(answers, bench.scorer.scores(answers, by_text=True), strict=True):
             if len(found.ranks):
                 local.setdefault(one.probe, []).append(log_rank(found))
@@ -107,13 +110,13 @@ PEERS: dict[str, Peer] = {
     "lt-top5": Peer("greedy8", _lt(5, 8)),
     "lt-top20-first": Peer("greedy8", _lt(20, 1)),
     "lt-top5-first": Peer("greedy8", _lt(5, 1)),
-    "token-difr": Peer("greedy8", _difr),
+    "token-difr": Peer("greedy8", _difr, weights=True),
     "b3it": Peer("greedy8", lambda bench, served, auditor, bank: prepare_b3it(served, auditor, bench.probes)),
     "b3it-path": Peer(
         "greedy8",
         lambda bench, served, auditor, bank: prepare_b3it(served, auditor, bench.probes, inputs=320, places="path"),
     ),
-    "rut": Peer("sampled24", _rut, threshold="own"),
+    "rut": Peer("sampled24", _rut, threshold="own", weights=True),
     "met": Peer(
         "sampled24",
         lambda bench, served, auditor, bank: prepare_met(served, auditor, bench.probes, alpha=bench.plan.alpha),
@@ -149,47 +152,53 @@ def rows(bench: Bench, name: str, engine: str, classes: Sequence[str], *, interv
     """All figures of a peer for an endpoint's engine, by its own threshold and by the oracle's."""
     peer = PEERS[name]
     others = [one for one in bench.engines(peer.setting) if one.split("-")[0] != engine.split("-")[0]]
-    auditor = next((one for one in AUDITORS if one in others), "")
+    auditor = "" if peer.weights else next((one for one in AUDITORS if one in others), "")
     banked = tuple(one for one in others if one != auditor)
     there = [one for one in bench.classes(engine, peer.setting) if not classes or one in classes]
-    if not auditor or (peer.threshold == "bank" and not banked):
-        why = f"needs the reference in {'two engines' if peer.threshold == 'bank' else 'an engine'} of other families"
+    if len(others) < (1 if peer.weights or peer.threshold == "own" else 2):
+        why = f"has the reference in {len(others)} engines of other families: too few"
         yield from (Row(peer=name, engine=engine, name=one, threshold=peer.threshold, why=why) for one in there)
         return
-    ours = answers_of(bench.path(auditor, REFERENCE, peer.setting))
+    ours = answers_of(bench.path(auditor, REFERENCE, peer.setting)) if auditor else ()
     references = [answers_of(bench.path(one, REFERENCE, peer.setting)) for one in banked]
 
-    def prepared(path: Path) -> Prepared:
-        return peer.prepare(bench, answers_of(path), ours, references)
+    def prepared(of_engine: str, of_class: str) -> Prepared:
+        return peer.prepare(bench, answers_of(bench.path(of_engine, of_class, peer.setting)), ours, references)
 
-    own = bench.path(engine, REFERENCE, peer.setting)
-    same = prepared(own) if own.exists() else None
-    bank = [prepared(bench.path(one, REFERENCE, peer.setting)) for one in banked] if peer.threshold == "bank" else []
+    bank = [prepared(one, REFERENCE) for one in banked] if peer.threshold == "bank" else []
+    same = prepared(engine, REFERENCE) if engine in bench.engines(peer.setting) else None
     for one in there:
-        served = prepared(bench.path(engine, one, peer.setting))
-        for threshold in (peer.threshold, *(["oracle"] if same is not None else [])):
+        served = same if one == REFERENCE and same is not None else prepared(engine, one)
+        for threshold in (peer.threshold, "oracle"):
+            if threshold == "oracle" and (same is None or one == REFERENCE):
+                continue
             curve = power_curve(served, bank, bench.plan, same_engine=same, threshold=threshold)
-            interval = None
-            if intervals and one != REFERENCE:
-                interval = tokens_interval(
-                    served,
-                    bank,
-                    bench.plan,
-                    same_engine=same,
-                    threshold=threshold,
-                    prompts=len(bench.probes),
-                    replicates=intervals,
-                )
-            yield Row(
-                peer=name,
-                engine=engine,
-                name=one,
-                threshold=threshold,
-                auditor=auditor,
-                bank=banked if bank else (),
-                curve=curve,
-                interval=interval,
+            row = Row(
+                peer=name, engine=engine, name=one, threshold=threshold, auditor=auditor, bank=banked, curve=curve
             )
+            if not intervals or one == REFERENCE:
+                yield row
+                continue
+            span = tokens_interval(
+                served,
+                bank,
+                bench.plan,
+                same_engine=same,
+                threshold=threshold,
+                prompts=len(bench.probes),
+                replicates=intervals,
+            )
+            yield replace(row, interval=span)
+
+
+def worst(found: Sequence[Row], peer: str, classes: Sequence[str], *, threshold: str) -> Row | None:
+    """The figure of the engine and class in which a peer needs most tokens, or has least power with all there are."""
+    measured = [
+        (math.inf if row.curve.tokens is None else row.curve.tokens, -row.curve.power[-1], index)
+        for index, row in enumerate(found)
+        if row.peer == peer and row.name in classes and row.threshold == threshold and row.curve and row.curve.budgets
+    ]
+    return found[max(measured)[2]] if measured else None
 
 
 def main() -> None:

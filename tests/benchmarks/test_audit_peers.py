@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from benchmarks.audit_cache import Answer, write_answers
-from benchmarks.audit_peer_power import Plan
-from benchmarks.audit_peers import Bench, rows
+from benchmarks.audit_peer_power import Curve, Plan
+from benchmarks.audit_peers import Bench, Row, rows, worst
 
 from bitproof.engines.generation import TokenLogprob
 
@@ -52,7 +52,7 @@ def bench(folder: Path, *engines: str) -> Bench:
 def test_an_endpoint_is_compared_with_engines_of_other_families(tmp_path):
     made = bench(tmp_path, "vllm", "vllm-batched", "llamacpp", "transformers-batched")
     found = {(row.name, row.threshold): row for row in rows(made, "lt-top5", "vllm", [])}
-    assert set(found) == {(name, by) for name in ("reference", "w4a16-rtn-g64") for by in ("bank", "oracle")}
+    assert set(found) == {("reference", "bank"), ("w4a16-rtn-g64", "bank"), ("w4a16-rtn-g64", "oracle")}
     row = found["w4a16-rtn-g64", "bank"]
     assert (row.auditor, row.bank) == ("transformers-batched", ("llamacpp",))
     assert row.curve is not None
@@ -76,9 +76,22 @@ def test_classes_can_be_chosen_and_intervals_asked_for(tmp_path):
 def test_without_a_bank_nothing_is_measured_and_the_reason_is_given(tmp_path):
     found = list(rows(bench(tmp_path, "vllm", "vllm-batched", "llamacpp"), "lt-top5", "vllm", []))
     assert [row.curve for row in found] == [None, None]
-    assert "two engines of other families" in found[0].why
+    assert "1 engines of other families" in found[0].why
+    assert worst(found, "lt-top5", ["w4a16-rtn-g64"], threshold="bank") is None
 
 
 def test_peers_with_weights_say_that_they_need_them(tmp_path):
     with pytest.raises(SystemExit, match="--master"):
         list(rows(bench(tmp_path, "vllm", "llamacpp", "transformers-batched"), "token-difr", "vllm", []))
+
+
+def test_the_worst_engine_is_the_one_that_needs_most():
+    def row(engine: str, tokens: int | None, power: float) -> Row:
+        curve = Curve(budgets=(5, 10), power=(0.5, power), false_alarms=(), tokens=tokens)
+        return Row(peer="p", engine=engine, name="nf4", threshold="bank", curve=curve)
+
+    found = [row("a", 5, 1.0), row("b", 10, 1.0)]
+    assert worst(found, "p", ["nf4"], threshold="bank") is found[1]
+    found += [row("c", None, 0.3), row("d", None, 0.2)]
+    assert worst(found, "p", ["nf4"], threshold="bank") is found[3]
+    assert worst(found, "p", ["nf4"], threshold="own") is None
