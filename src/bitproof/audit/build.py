@@ -6,9 +6,12 @@ rung are chosen, each as far as it pays, and those are read again in the other a
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,9 +28,10 @@ from bitproof.evaluate.prompts import prompt_ids
 from bitproof.formats.number import NumberFormat
 from bitproof.models.overlay import BlockOverlay, Overlay
 from bitproof.models.reference import Reference
+from bitproof.store.files import write_aside
 from bitproof.types import Message, Progress
 
-__all__ = ["NUMERICS", "KeyValueOverlay", "Numerics", "ProfilePlan", "build_profile"]
+__all__ = ["LADDER", "NUMERICS", "KeyValueOverlay", "Numerics", "ProfilePlan", "build_profile"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +52,14 @@ NUMERICS = {
         dtype=torch.bfloat16, rows=7, shares_prefix=False, attention=lambda: sdpa_kernel(SDPBackend.MATH)
     ),
 }
+
+
+LADDER = (
+    *("w8a16-channel", "w8a16-g64", "w7a16-g64", "w6a16-g64", "w5a16-g64", "w4a16-g64", "w3a16-g64"),
+    *("nf4", "fp8a16", "fp8", "w8a8", "gguf-q8_0", "gguf-q4_0", "gguf-q4_k_m"),
+)
+"""What a profile holds unless told otherwise: rounded to nearest, so that it takes seconds; groups of 64 are the scale
+of effective bits."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,16 +92,22 @@ class KeyValueOverlay:
 
 
 def build_profile(
-    reference: Reference, ladder: Mapping[str, Overlay], plan: ProfilePlan, *, progress: Progress | None = None
+    reference: Reference,
+    ladder: Mapping[str, Overlay],
+    plan: ProfilePlan,
+    *,
+    steps: Path | None = None,
+    progress: Progress | None = None,
 ) -> Profile:
     """The profile of `reference` with the variants of `ladder`, by name.
 
-    Every model of the profile reads the same tokens: the reference's greedy answers in float32.
+    Every model of the profile reads the same tokens: the reference's greedy answers in float32. `steps` is a folder of
+    this build alone: every pass of a model is kept there, and what is there is not computed again.
     """
     texts = probe_texts(round(plan.probes * plan.pool), seed=plan.seed)
     prompts = [prompt_ids(reference.tokenizer, (Message(role="user", content=text),), where=text) for text in texts]
     names = (REFERENCE, *ladder)
-    passes = _Passes(reference, ladder, plan, len(names) * len(plan.numerics), progress)
+    passes = _Passes(reference, ladder, plan, len(names) * len(plan.numerics), steps, progress)
     path, candidates, first = passes.reference(prompts)
     rows = [first]
     for name in ladder:
@@ -129,25 +147,31 @@ class _Passes:
         ladder: Mapping[str, Overlay],
         plan: ProfilePlan,
         total: int,
+        steps: Path | None,
         progress: Progress | None,
     ) -> None:
         self._reference, self._ladder, self._plan = reference, ladder, plan
-        self._total, self._progress, self._done = total, progress, 0
+        self._total, self._steps, self._progress, self._done = total, steps, progress, 0
 
     def reference(
         self, prompts: Sequence[Sequence[int]]
     ) -> tuple[list[tuple[int, ...]], NDArray[np.int32], NDArray[np.float32]]:
         """The reference's greedy path, its candidates [places, width] along it, and their logprobs."""
-        with self._engine(REFERENCE, "float32") as engine:
-            path = _greedy(engine, prompts, self._plan.depth)
-            starts = _starts(path)
-            chosen = np.zeros((starts[-1], self._plan.width), dtype=np.int32)
-            found = np.zeros(chosen.shape, dtype=np.float32)
-            for rows, logprobs in _distributions(engine, prompts, path, starts):
-                top = logprobs.topk(self._plan.width)
-                chosen[rows], found[rows] = top.indices.numpy(), top.values.numpy()
-        self._tell(REFERENCE, "float32")
-        return path, chosen, found
+
+        def compute() -> dict[str, NDArray[Any]]:
+            with self._engine(REFERENCE, "float32") as engine:
+                path = _greedy(engine, prompts, self._plan.depth)
+                starts = _starts(path)
+                chosen = np.zeros((starts[-1], self._plan.width), dtype=np.int32)
+                found = np.zeros(chosen.shape, dtype=np.float32)
+                for rows, logprobs in _distributions(engine, prompts, path, starts):
+                    top = logprobs.topk(self._plan.width)
+                    chosen[rows], found[rows] = top.indices.numpy(), top.values.numpy()
+            return {"path": _padded(path, self._plan.depth), "candidates": chosen, "logprobs": found}
+
+        made = self._step(REFERENCE, "float32", compute)
+        path = [tuple(int(token) for token in row if token >= 0) for row in made["path"]]
+        return path, made["candidates"], made["logprobs"]
 
     def along(
         self,
@@ -158,22 +182,40 @@ class _Passes:
         candidates: NDArray[np.int32],
     ) -> NDArray[np.float32]:
         """Logprobs [places, width] of the candidates at every place of the path."""
-        starts, how = _starts(path), NUMERICS[numerics]
-        found = np.zeros(candidates.shape, dtype=np.float32)
-        with self._engine(name, numerics) as engine, how.attention():
-            for rows, logprobs in _distributions(engine, prompts, path, starts, share=how.shares_prefix):
-                found[rows] = logprobs.gather(-1, torch.from_numpy(candidates[rows].astype(np.int64))).numpy()
-        self._tell(name, numerics)
+
+        def compute() -> dict[str, NDArray[Any]]:
+            starts, how = _starts(path), NUMERICS[numerics]
+            found = np.zeros(candidates.shape, dtype=np.float32)
+            with self._engine(name, numerics) as engine, how.attention():
+                for rows, logprobs in _distributions(engine, prompts, path, starts, share=how.shares_prefix):
+                    found[rows] = logprobs.gather(-1, torch.from_numpy(candidates[rows].astype(np.int64))).numpy()
+            return {"logprobs": found}
+
+        found: NDArray[np.float32] = self._step(name, numerics, compute)["logprobs"]
+        return found
+
+    def _step(
+        self, name: str, numerics: str, compute: Callable[[], dict[str, NDArray[Any]]]
+    ) -> dict[str, NDArray[Any]]:
+        """What a pass computes, or what it computed when it was run before."""
+        file = self._steps / f"{name}-{numerics}.npz" if self._steps else None
+        if file and file.exists():
+            with np.load(file, allow_pickle=False) as kept:
+                found = {key: kept[key] for key in kept.files}
+        else:
+            found = compute()
+            if file:
+                memory = io.BytesIO()
+                np.savez(memory, **found)  # type: ignore[arg-type]
+                write_aside(file, lambda aside: aside.write_bytes(memory.getvalue()))
+        self._done += 1
+        if self._progress:
+            self._progress(self._done, self._total, f"{name}, {numerics}")
         return found
 
     def _engine(self, name: str, numerics: str) -> EmulatedGenerator:
         how = NUMERICS[numerics]
         return EmulatedGenerator(self._reference, self._ladder.get(name), dtype=how.dtype, rows=how.rows)
-
-    def _tell(self, name: str, numerics: str) -> None:
-        self._done += 1
-        if self._progress:
-            self._progress(self._done, self._total, f"{name}, {numerics}")
 
 
 def _distributions(

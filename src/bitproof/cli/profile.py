@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,9 +16,15 @@ from bitproof.cli.options import format_option, model_option, seed_option, trust
 from bitproof.cli.output import console, show
 from bitproof.cli.progress import progress
 
+if TYPE_CHECKING:
+    from bitproof.models.reference import Reference
+    from bitproof.types import Artifact
+
+SHORT_CALIBRATION = 256  # tokens: rounding to nearest looks at none of them
+
 
 @click.command()
-@click.argument("artifacts", nargs=-1, required=True, metavar="ARTIFACT...")
+@click.argument("artifacts", nargs=-1, metavar="[ARTIFACT]...")
 @model_option
 @click.option("--probes", type=click.IntRange(20, 5000), default=200, show_default=True, help="Questions.")
 @click.option("--out", required=True, metavar="FILE", help="The profile: one file of some megabytes.")
@@ -30,24 +42,53 @@ def profile(
 ) -> None:
     """Make what `bitproof audit` compares endpoints with.
 
-    An ARTIFACT is a folder that `bitproof quantize` made, or a folder of such folders. The reference with an FP8 KV
-    cache is added to them. Every model reads the same few thousand tokens in two arithmetics: a minute or two for each
-    of a small one on two cores.
+    An ARTIFACT is a folder that `bitproof quantize` made, or a folder of such folders; without any, a ladder of fifteen
+    variants is rounded to nearest. The reference with an FP8 KV cache is added. Every model reads the same few thousand
+    tokens in four arithmetics: some minutes for each of a small one on two cores. A build that was interrupted goes on
+    where it stopped when the same command is given again.
     """
     from bitproof.audit.build import KeyValueOverlay, ProfilePlan, build_profile
-    from bitproof.audit.profile import write_profile
-    from bitproof.cli.artifacts import read_artifacts
+    from bitproof.audit.equals import equals
+    from bitproof.audit.profile import REFERENCE, write_profile
+    from bitproof.audit.separation import separations
+    from bitproof.cli.artifacts import RECORD, read_artifacts
     from bitproof.models import load
     from bitproof.quantize.artifact import overlay_of
     from bitproof.quantize.schemes import KV_FORMATS
+    from bitproof.report.profile_terminal import profile_parts
 
-    found = read_artifacts(artifacts)
     reference = load(model, trust_remote_code=trust_remote_code)
-    ladder = {each.variant.name: overlay_of(reference, each.path, each.variant) for each in found}
-    ladder["bf16+kvfp8"] = KeyValueOverlay(KV_FORMATS["fp8"])
+    plan, work = ProfilePlan(probes=probes, seed=seed), Path(f"{out}.work")
     with progress("profile") as report:
-        made = build_profile(reference, ladder, ProfilePlan(probes=probes, seed=seed), progress=report)
+        found = read_artifacts(artifacts) if artifacts else _default_ladder(reference, work / "ladder", seed)
+        ladder = {each.variant.name: overlay_of(reference, each.path, each.variant) for each in found}
+        ladder["bf16+kvfp8"] = KeyValueOverlay(KV_FORMATS["fp8"])
+        records = [(each.path / RECORD).read_text() for each in found]
+        identity = hashlib.sha256(json.dumps([reference.digest, asdict(plan), records]).encode()).hexdigest()
+        made = build_profile(reference, ladder, plan, steps=work / identity[:16], progress=report)
     write_profile(made, Path(out))
-    record = {"profile": out, "models": made.names, "tokens": len(made.places), "sha256": made.digest}
-    line = f"{out}: {len(made.names)} models, {len(made.places):,} tokens, sha256 {made.digest[:16]}"
-    show(record, output_format, [line], console())
+    shutil.rmtree(work, ignore_errors=True)
+    alike, apart = equals(made), separations(made)
+    record = {
+        "profile": out,
+        "models": made.names,
+        "tokens": len(made.places),
+        "equals": alike,
+        "separations": apart,
+        "calibration": asdict(made.calibration),
+        "sha256": made.digest,
+    }
+    show(record, output_format, profile_parts(made, apart, alike[REFERENCE], out), console())
+
+
+def _default_ladder(reference: Reference, folder: Path, seed: int) -> Sequence[Artifact]:
+    """The ladder that a profile holds unless told otherwise."""
+    from bitproof.audit.build import LADDER
+    from bitproof.cli.text import checked_calibration
+    from bitproof.quantize.build import build
+    from bitproof.quantize.names import parse_variant
+
+    tokens = SHORT_CALIBRATION
+    data = checked_calibration(None, reference, max_tokens=tokens, max_length=tokens, seed=seed)
+    variants = [parse_variant(name) for name in LADDER]
+    return build(reference, variants, calibration=data, out=folder, fallback_group=True, seed=seed, exports=())
