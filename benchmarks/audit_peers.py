@@ -4,9 +4,10 @@
     python -m benchmarks.audit_peers ANSWERS               # every peer, engine and class that is there
     python -m benchmarks.audit_peers ANSWERS --peers lt-top5 met --engines vllm --intervals 40 --out FILE.json
 
-Every peer sees an endpoint (an engine that serves a class), the reference as served by the auditor's engine, and as a
-bank the reference in all further engines; engines of the endpoint's own family (`vllm`, `vllm-batched`) are in neither.
-See `audit_peer_power` for thresholds. The classes' own reference is row "reference": its power is the false-alarm rate.
+Every peer sees an endpoint (an engine that serves a class), the reference as the auditor's engine serves it (those with
+weights at hand: as they compute it), and as a bank the reference in all further engines; engines of the endpoint's own
+family (`vllm`, `vllm-batched`) are in neither. See `audit_peer_power` for thresholds. What is said of the class
+"reference" is a false-alarm rate.
 """
 
 from __future__ import annotations
@@ -155,9 +156,10 @@ def rows(bench: Bench, name: str, engine: str, classes: Sequence[str], *, interv
     auditor = "" if peer.weights else next((one for one in AUDITORS if one in others), "")
     banked = tuple(one for one in others if one != auditor)
     there = [one for one in bench.classes(engine, peer.setting) if not classes or one in classes]
+    told = Row(peer=name, engine=engine, name="", threshold=peer.threshold, auditor=auditor, bank=banked)
     if len(others) < (1 if peer.weights or peer.threshold == "own" else 2):
         why = f"has the reference in {len(others)} engines of other families: too few"
-        yield from (Row(peer=name, engine=engine, name=one, threshold=peer.threshold, why=why) for one in there)
+        yield from (replace(told, name=one, why=why) for one in there)
         return
     ours = answers_of(bench.path(auditor, REFERENCE, peer.setting)) if auditor else ()
     references = [answers_of(bench.path(one, REFERENCE, peer.setting)) for one in banked]
