@@ -8,11 +8,16 @@ from typing import Literal
 from bitproof.stats.estimate import Estimate
 from bitproof.types import NotMeasured
 
-__all__ = ["UNKNOWABLE", "Channel", "ChannelName", "ClosedOutcome", "ClosedReport"]
+__all__ = ["UNKNOWABLE", "WHAT", "Channel", "ChannelName", "ClosedOutcome", "ClosedReport"]
 
 ChannelName = Literal["logprobs", "greedy", "sampled"]
 ClosedOutcome = Literal["consistent", "different", "inconclusive"]
 
+WHAT: dict[ChannelName, str] = {
+    "logprobs": "logprobs",
+    "greedy": "answers at temperature 0",
+    "sampled": "sampled answers",
+}
 UNKNOWABLE = (
     "Without the reference's weights nobody can say which precision an endpoint serves, nor whether it ever served the"
     " model that it names: only whether it answers as it did, or as another one does.",
@@ -39,7 +44,7 @@ class Channel:
     found: bool
     smallest: float | NotMeasured
     unit: str
-    sittings_p_value: float | NotMeasured = NotMeasured("asked in one sitting")  # that the recording's halves differ
+    sittings_p_value: float | NotMeasured  # of the recording's own sittings, against each other
     spoiled: str = ""  # why this kind is not to be relied on
 
 

@@ -65,6 +65,7 @@ def logprob_distances(answers: Sequence[Answer]) -> Floats:
 
 def noisy(answer: Answer, size_nats: float, random: np.random.Generator) -> Answer:
     """The answer with normal noise on every logprob."""
+
     def one(logprob: float) -> float:
         return logprob + size_nats * random.standard_normal()
 

@@ -15,7 +15,7 @@ from bitproof.types import Message
 
 __all__ = ["Sitter", "greedy_requests", "kind_of", "probe_order", "sampled_requests", "settle_logprobs"]
 
-MOST_CHARACTERS = 4000  # of an answer that is kept
+MOST_CHARACTERS, MOST_PLACES = 4000, 256  # of an answer that is kept
 IN_A_ROW = 3  # failures, and the endpoint has stopped answering
 
 
@@ -154,12 +154,11 @@ def _answer(completion: Completion, *, sampled: bool, probe: int) -> Answer:
         cut=completion.finish == "length",
         answer_tokens=max(0, completion.answer_tokens),
         prompt_tokens=max(0, completion.prompt_tokens),
-        places=() if sampled else tuple(_place(token) for token in completion.logprobs or ()),
+        places=() if sampled else tuple(map(_place, (completion.logprobs or ())[:MOST_PLACES])),
     )
 
 
 def _place(token: TokenLogprob) -> Place:
-    listed = {
-        one.text: min(one.logprob, 0.0) for one in reversed(token.top or (token,)) if not degenerate(one.logprob)
-    }
-    return Place(token=token.text, top=tuple(sorted(listed.items(), key=lambda pair: -pair[1])))
+    sound = [one for one in token.top or (token,) if not degenerate(one.logprob)]
+    listed = {one.text[:200]: min(one.logprob, 0.0) for one in sorted(sound, key=lambda one: one.logprob)}
+    return Place(token=token.text[:200], top=tuple(sorted(listed.items(), key=lambda pair: -pair[1])[:20]))

@@ -1,0 +1,206 @@
+"""Closed models: does an endpoint answer as it did, or as another one does? Without weights, so without a name for it.
+
+::
+
+    recording = record(engine, ClosedPlan(), endpoint=url)
+    report = compare(engine, recording, ClosedPlan(), endpoint=url)  # later
+    report = compare_endpoints(one, other, ClosedPlan(), endpoints=(url, other_url))
+
+Every probe is asked at temperature 0, with logprobs where they are given, and several times at temperature 1. A
+recording does so in two sittings, which show how far the endpoint is from itself. Kinds of evidence, each with an even
+share of alpha: logprobs, greedy texts, sampled texts. See `stats.two_sample` for the tests, and `sight` for what
+"consistent" is worth. Greedy answers come first: they say most for a token, and bring the logprobs.
+
+- **different**: one kind of evidence found a difference, and no fault explains it; asking stops there;
+- **consistent**: all was asked, nothing was found or missing, and a difference of a stated size would have been found;
+- **inconclusive**: anything else, and an endpoint whose own sittings differ (it is unstable; nothing more is asked).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from bitproof.audit.closed_faults import faults_of
+from bitproof.audit.closed_results import WHAT, ClosedReport
+from bitproof.audit.comparison import MOST_LOST, ClosedPlan, Comparison
+from bitproof.audit.evidence import channels_of, sittings_p_values
+from bitproof.audit.probes import probe_texts
+from bitproof.audit.recording import Answer, Asking, Recording, Sitting, public_address
+from bitproof.audit.sitting import (
+    Sitter,
+    greedy_requests,
+    probe_order,
+    sampled_requests,
+    settle_logprobs,
+)
+from bitproof.engines.generation import Generator, Request
+from bitproof.errors import EnvironmentFailed, UsageError
+from bitproof.types import Progress
+
+__all__ = ["ClosedPlan", "compare", "compare_endpoints", "default_asking", "record"]
+
+SITTINGS = 2  # of one recording
+
+
+def default_asking(n_probes: int = 40, *, seed: int = 0, top_logprobs: int = 20) -> Asking:
+    """The asking of a recording: `n_probes` questions that `seed` draws."""
+    return Asking(probes=tuple(probe_texts(n_probes, seed=seed)), top_logprobs=top_logprobs)
+
+
+def record(
+    engine: Generator,
+    plan: ClosedPlan,
+    *,
+    endpoint: str = "",
+    model: str = "",
+    earlier: Recording | None = None,
+    progress: Progress | None = None,
+) -> Recording:
+    """Ask an endpoint everything in two sittings; `earlier` is a recording of it to which they are added.
+
+    Sittings on other days make the endpoint's own noise known as it is. Raises UsageError where the budget does not
+    hold it or `earlier` is of something else, EnvironmentFailed where the endpoint fails: half a recording is none.
+    """
+    asking = plan.asking or default_asking(seed=plan.seed)
+    if earlier is not None:
+        _check_same(earlier, public_address(endpoint), model)
+        asking = earlier.asking
+    most = asking.most_tokens(repeats=asking.repeats, sittings=SITTINGS)
+    if plan.max_tokens is not None and plan.max_tokens < most:
+        raise UsageError(
+            f"holds {plan.max_tokens} tokens, and a recording of {len(asking.probes)} questions can take {most}",
+            where="the budget",
+            remedy="Raise it, or record fewer questions.",
+        )
+    found = ""
+    if earlier is None:
+        asking, found = settle_logprobs(engine, asking)
+    asked = _Progress(progress, SITTINGS * len(list(_sitting_requests(asking, ""))))
+    first = len(earlier.sittings) if earlier else 0
+    sittings = [
+        _sit(engine, asking, f"record {plan.seed} {first + number}", plan.seed, asked) for number in range(SITTINGS)
+    ]
+    made = Recording(
+        endpoint=public_address(endpoint),
+        model=model,
+        engine=engine.name,
+        engine_version=engine.version,
+        asking=asking,
+        sittings=(*(earlier.sittings if earlier else ()), *sittings),
+    )
+    answers = [answer for sitting in made.sittings for answer in sitting.answers]
+    said = [found, *(fault.words for fault in faults_of(answers, "the endpoint", asking)), *_unstable(made, plan)]
+    return replace(made, findings=tuple(words for words in said if words))
+
+
+def compare(
+    engine: Generator,
+    recording: Recording,
+    plan: ClosedPlan,
+    *,
+    endpoint: str = "",
+    model: str = "",
+    progress: Progress | None = None,
+) -> ClosedReport:
+    """Ask an endpoint what was recorded, until a difference is found or all is asked.
+
+    Raises what the engine raises before it has answered anything.
+    """
+    comparison = Comparison(recording.asking, plan, ("the recording", "the endpoint"), recording=recording)
+    label = f"compare {plan.seed} {recording.digest}"
+    unstable = _unstable(recording, plan)
+    if not unstable:
+        comparison.progress, comparison.total = progress, len(recording.asking.probes) * (1 + recording.asking.samples)
+        order = probe_order(recording.asking, label=label)
+        comparison.ask_one(engine, greedy_requests(recording.asking, order), order)
+        comparison.confirm(engine)
+        comparison.ask_one(engine, sampled_requests(recording.asking, order, label=label), order)
+    missing = [f"{words}: the endpoint is unstable" for words in unstable]
+    where = f"{recording.model or recording.engine} as recorded"
+    return comparison.report(missing, endpoint=public_address(endpoint), model=model, against=where)
+
+
+def compare_endpoints(
+    one: Generator,
+    other: Generator,
+    plan: ClosedPlan,
+    *,
+    endpoints: tuple[str, str] = ("", ""),
+    models: tuple[str, str] = ("", ""),
+    progress: Progress | None = None,
+) -> ClosedReport:
+    """Ask two endpoints the same, question by question, each request at a random one of them.
+
+    The order is what makes it fair: what changes with time changes for both. Raises what the engines raise before
+    they have answered anything.
+    """
+    asking = plan.asking or default_asking(seed=plan.seed)
+    settled = [settle_logprobs(engine, asking) for engine in (one, other)]
+    asking = min((each for each, _ in settled), key=lambda each: each.top_logprobs)
+    comparison = Comparison(asking, plan, ("the first endpoint", "the second endpoint"))
+    comparison.findings = [f"{name}: {said}" for name, (_, said) in zip(comparison.names, settled, strict=True) if said]
+    comparison.progress = progress
+    comparison.total = 2 * len(asking.probes) * (asking.repeats + asking.samples)
+    comparison.ask_both((one, other), f"endpoints {plan.seed}")
+    return comparison.report(
+        [],
+        endpoint=public_address(endpoints[1]),
+        model=models[1],
+        against=" ".join(filter(None, (models[0], public_address(endpoints[0])))) or "the first endpoint",
+    )
+
+
+class _Progress:
+    """Counts answers over all sittings."""
+
+    def __init__(self, progress: Progress | None, total: int) -> None:
+        self._progress, self._total, self._done = progress, total, 0
+
+    def __call__(self, key: str, answer: Answer | None) -> None:
+        self._done += 1
+        if self._progress:
+            self._progress(self._done, self._total, "answers")
+
+
+def _sit(engine: Generator, asking: Asking, label: str, seed: int, on_answer: _Progress) -> Sitting:
+    """One whole sitting; raises EnvironmentFailed where too much of it fails."""
+    began, sitter = datetime.now(UTC), Sitter()
+    sitter.ask(engine, _sitting_requests(asking, label), on_answer=on_answer)
+    if sitter.broken or sitter.lost > MOST_LOST * sitter.asked:
+        raise EnvironmentFailed(
+            f"failed in {sitter.lost} of {sitter.asked} requests ({sitter.broken or 'some'}): nothing was recorded",
+            where=str(engine.settings.get("url", engine.name)),
+        )
+    return Sitting(
+        began=began.isoformat(timespec="seconds"), seed=seed, answers=tuple(sitter.answers), lost=sitter.lost
+    )
+
+
+def _sitting_requests(asking: Asking, label: str) -> Iterable[Request]:
+    for number in range(asking.repeats):
+        yield from greedy_requests(asking, probe_order(asking, label=f"{label} {number}"), number=number)
+    yield from sampled_requests(asking, probe_order(asking, label=label), label=label)
+
+
+def _check_same(earlier: Recording, endpoint: str, model: str) -> None:
+    if (earlier.endpoint, earlier.model) != (endpoint, model):
+        raise UsageError(
+            f"is of {earlier.model or 'a model'} at {earlier.endpoint or 'an endpoint'}, not of"
+            f" {model or 'a model'} at {endpoint or 'an endpoint'}",
+            where="the recording",
+            remedy="Give another file.",
+        )
+
+
+def _unstable(recording: Recording, plan: ClosedPlan) -> list[str]:
+    """The kinds of evidence in which the recording's own sittings differ."""
+    level = plan.alpha / len(channels_of(recording.asking))
+    return [
+        f"the {WHAT[name]} of the recording's own sittings differ (p {p:.2g})"
+        for name, p in sittings_p_values(
+            recording, alpha=plan.alpha, least_nats=plan.least_nats, seed=plan.seed
+        ).items()
+        if p <= level
+    ]

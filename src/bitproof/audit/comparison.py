@@ -1,0 +1,232 @@
+"""Two sides' answers as they come, what they say so far, and the verdict; see `closed` for the order of asking."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+
+from bitproof.audit.closed_faults import Fault, differing_pairs, faults
+from bitproof.audit.closed_results import WHAT, Channel, ChannelName, ClosedOutcome, ClosedReport
+from bitproof.audit.evidence import Watch, channels_of, sittings_p_values
+from bitproof.audit.recording import Answer, Asking, Recording
+from bitproof.audit.sitting import Sitter, greedy_requests, kind_of, probe_order, sampled_requests
+from bitproof.engines.generation import Generator, Request
+from bitproof.types import NotMeasured, Progress
+
+__all__ = ["ClosedPlan", "Comparison"]
+
+MOST_LOST = 0.1  # share of requests that may fail
+ASKED_AGAIN = 5  # greedy answers, before a difference in them is believed
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClosedPlan:
+    """Fixed before the first request. `asking` is for recordings and endpoints; a recording brings its own.
+
+    `alpha` is the chance of calling an endpoint different that answers as it did; differences of logprobs up to
+    `least_nats` are taken for rounding and the batches of the moment.
+    """
+
+    asking: Asking | None = None
+    alpha: float = 0.01
+    least_nats: float = 0.01
+    max_tokens: int | None = None
+    seed: int = 0
+
+
+class Comparison:
+    """Two sides' answers as they come, and what they say so far."""
+
+    def __init__(
+        self, asking: Asking, plan: ClosedPlan, names: tuple[str, str], *, recording: Recording | None = None
+    ) -> None:
+        self.asking, self.plan, self.names, self.recording = asking, plan, names, recording
+        channels = channels_of(asking)
+        self.level = plan.alpha / len(channels)
+        self.watches = [
+            Watch(name, asking, level=self.level, least_nats=plan.least_nats, seed=plan.seed + number)
+            for number, name in enumerate(channels)
+        ]
+        self.sitters = [Sitter(max_tokens=plan.max_tokens), Sitter(max_tokens=plan.max_tokens)]
+        self.progress: Progress | None = None
+        self.total = self.done = self.unasked = 0
+        self.complete = False  # all that was planned has been asked
+        self.findings: list[str] = []
+        self.extra: list[Fault] = []
+
+    def ask_one(self, engine: Generator, requests: Sequence[Request], order: Sequence[int]) -> None:
+        """Ask the second side; a question is compared once all before it are, whichever is answered first."""
+        if self.over:
+            return
+        pending: dict[int, int] = {}
+        for request in requests:
+            probe = kind_of(request.key)[1]
+            pending[probe] = pending.get(probe, 0) + 1
+        waiting, sampled = list(order), kind_of(requests[0].key)[0]
+
+        def keep(key: str, answer: Answer | None) -> None:
+            self._step()
+            pending[kind_of(key)[1]] -= 1
+            while waiting and not pending[waiting[0]] and not self.found:
+                self._add(waiting.pop(0), sampled=sampled)
+
+        self.sitters[1].ask(engine, requests, on_answer=keep, enough=lambda: self.over)
+        self.unasked += len(waiting)
+        self.complete = sampled and not self.unasked
+
+    def ask_both(self, engines: Sequence[Generator], label: str) -> None:
+        """Ask both sides, one request at a time, each question's requests in a random order."""
+        random, order = Random(label), probe_order(self.asking, label=label)
+        for sampled in (False, True):
+            for probe in order:
+                requests = [
+                    (side, request) for side in (0, 1) for request in self._requests(probe, side, sampled, label)
+                ]
+                random.shuffle(requests)
+                for side, request in requests:
+                    if not self.over:
+                        self.sitters[side].ask(engines[side], [request])
+                        self._step()
+                if self.over:
+                    return
+                self._add(probe, sampled=sampled)
+        self.complete = not self.over
+
+    def confirm(self, engine: Generator) -> None:
+        """Before a difference of greedy texts is believed: does the endpoint still repeat itself at temperature 0?"""
+        greedy = next(watch for watch in self.watches if watch.name == "greedy")
+        if not greedy.evidence.found or "greedy" in self.spoiled() or self._finds("logprobs"):
+            return
+        assert self.recording is not None
+        sitter, pieces = self.sitters[1], self.asking.greedy_tokens
+        probes = [answer.probe for answer in sitter.answers[-ASKED_AGAIN:]]
+        first = [answer for answer in sitter.answers if answer.probe in probes]
+        before = len(sitter.answers)
+        sitter.ask(engine, greedy_requests(self.asking, probes, number=1))
+        again = differing_pairs([*first, *sitter.answers[before:]], pieces=pieces)
+        own = differing_pairs([answer for answer in self._answers(0) if not answer.sampled], pieces=pieces)
+        if again is not None and again >= 0.5 > 2 * (own or 0.0):
+            words = (
+                f"the endpoint answers otherwise in {100 * again:.0f} % of repeats at temperature 0, where"
+                f" {100 * (own or 0.0):.0f} % did when recorded: its temperature is locked, or several models answer"
+            )
+            self.extra.append(Fault(words, ("greedy",)))
+
+    @property
+    def found(self) -> bool:
+        """Whether a kind of evidence that no fault spoils has found a difference."""
+        return any(self._finds(watch.name) for watch in self.watches)
+
+    @property
+    def over(self) -> bool:
+        return self.found or any(sitter.broken or sitter.spent for sitter in self.sitters)
+
+    def spoiled(self) -> dict[ChannelName, str]:
+        """Kinds of evidence that are not to be relied on, and why."""
+        return {name: fault.words for fault in reversed(self.faults()) for name in fault.spoils}
+
+    def faults(self) -> list[Fault]:
+        return [*faults([self._answers(0), self._answers(1)], self.names, self.asking), *self.extra]
+
+    def report(self, missing: list[str], *, endpoint: str, model: str, against: str) -> ClosedReport:
+        """The verdict on what was asked."""
+        if self.complete:
+            for watch in self.watches:
+                watch.evidence.end()
+        missing = [*missing, *self._missing()]
+        found, spoiled = self.found, self.spoiled()
+        own = (
+            {}
+            if self.recording is None
+            else sittings_p_values(
+                self.recording, alpha=self.plan.alpha, least_nats=self.plan.least_nats, seed=self.plan.seed
+            )
+        )
+        look = self.complete and not found and not missing
+        channels = tuple(
+            watch.channel(
+                spoiled=spoiled.get(watch.name, ""),
+                sittings_p_value=own.get(watch.name, NotMeasured("both were asked at the same time, in random order")),
+                look=look,
+            )
+            for watch in self.watches
+        )
+        outcome: ClosedOutcome = "different" if found else "consistent" if _seen(channels) and look else "inconclusive"
+        if not found and look and not _seen(channels):
+            missing.append("too few questions could be compared")
+        return ClosedReport(
+            endpoint=endpoint,
+            model=model,
+            against=against,
+            recording_digest=self.recording.digest if self.recording else "",
+            sittings=tuple(sitting.began for sitting in self.recording.sittings) if self.recording else (),
+            outcome=outcome,
+            words=_words(outcome, channels, missing, against),
+            channels=channels,
+            n_requests=sum(sitter.asked for sitter in self.sitters),
+            answer_tokens=sum(sitter.answer_tokens for sitter in self.sitters),
+            prompt_tokens=sum(sitter.prompt_tokens for sitter in self.sitters),
+            alpha=self.plan.alpha,
+            least_nats=self.plan.least_nats,
+            seed=self.plan.seed,
+            findings=(*self.findings, *(self.recording.findings if self.recording else ())),
+            missing=tuple(missing),
+        )
+
+    def _requests(self, probe: int, side: int, sampled: bool, label: str) -> list[Request]:
+        if sampled:
+            return sampled_requests(self.asking, [probe], label=f"{label} {side}")
+        return [
+            request
+            for number in range(self.asking.repeats)
+            for request in greedy_requests(self.asking, [probe], number=number)
+        ]
+
+    def _answers(self, side: int) -> list[Answer]:
+        if side == 0 and self.recording is not None:
+            return [answer for sitting in self.recording.sittings for answer in sitting.answers]
+        return self.sitters[side].answers
+
+    def _add(self, probe: int, *, sampled: bool) -> None:
+        sides = [
+            [answer for answer in self._answers(side) if answer.probe == probe and answer.sampled == sampled]
+            for side in (0, 1)
+        ]
+        for watch in self.watches:
+            if (watch.name == "sampled") == sampled:
+                watch.add(sides)
+
+    def _finds(self, name: str) -> bool:
+        watch = next((watch for watch in self.watches if watch.name == name), None)
+        return watch is not None and watch.evidence.found and watch.name not in self.spoiled()
+
+    def _step(self) -> None:
+        self.done += 1
+        if self.progress:
+            self.progress(self.done, self.total, "answers")
+
+    def _missing(self) -> list[str]:
+        found = [fault.words for fault in self.faults()]
+        for sitter, name in zip(self.sitters, self.names, strict=True):
+            if sitter.broken:
+                found.append(f"{name} fails: {sitter.broken}")
+            elif sitter.lost > MOST_LOST * sitter.asked:
+                found.append(f"{name} answered {sitter.asked - sitter.lost} of {sitter.asked} requests")
+        if any(sitter.spent for sitter in self.sitters):
+            asked, total = sum(sitter.asked for sitter in self.sitters), self.total
+            found.append(f"the budget of {self.plan.max_tokens} tokens was spent after {asked} of {total} requests")
+        return found
+
+
+def _seen(channels: Sequence[Channel]) -> bool:
+    return any(not isinstance(channel.smallest, NotMeasured) for channel in channels)
+
+
+def _words(outcome: ClosedOutcome, channels: Sequence[Channel], missing: Sequence[str], against: str) -> str:
+    if outcome == "different":
+        kinds = " and ".join(WHAT[channel.name] for channel in channels if channel.found)
+        return f"Different from {against}, in its {kinds}."
+    if outcome == "inconclusive":
+        return f"Inconclusive: {'; '.join(missing)}."
+    return f"Consistent with {against}: no difference was found."
