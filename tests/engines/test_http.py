@@ -355,7 +355,8 @@ def test_a_wait_longer_than_our_patience_is_an_error_at_once(status: int) -> Non
         found = answers(url, asked(12), model="m", workers=2, patience=Patience(limited_s=60))
         with pytest.raises(EnvironmentFailed, match=rf"in a row failed, the last one because HTTP {status}"):
             answers(url, asked(40), model="m")
-    assert [(one.error, one.again, one.retries) for one in found.values()] == [(f"HTTP {status}", True, ())] * 12
+    error = f"HTTP {status} (it asks to wait 3600 s)"
+    assert [(one.error, one.again, one.retries) for one in found.values()] == [(error, True, ())] * 12
 
 
 def test_streams_tell_the_first_token() -> None:

@@ -17,7 +17,8 @@ import httpx2
 from bitproof.engines.generation import Abilities, Ability, Completion, OnCompletion, Request
 from bitproof.engines.http_address import choose_model, key_from_environment
 from bitproof.engines.http_client import Client, Patience
-from bitproof.engines.http_failures import Failure
+from bitproof.engines.http_failures import Failure, printable
+from bitproof.engines.http_heard import Heard
 from bitproof.engines.http_scoring import RawReader, scorer_of
 from bitproof.engines.http_wire import Dialect, OpenAIReader, body_of
 from bitproof.engines.llamacpp_forcing import Forcing
@@ -83,6 +84,11 @@ class HttpGenerator:
 
     def __repr__(self) -> str:
         return f"HttpGenerator({self.client.where!r}, model={self.model!r})"
+
+    @property
+    def heard(self) -> Heard:
+        """What the server has said of itself beside its answers."""
+        return self.client.heard
 
     @property
     def dialect(self) -> Dialect:
@@ -223,13 +229,13 @@ class HttpGenerator:
         try:
             listed = self.client.run(self.client.get(self.client.at("/models")))
             records = [record for record in listed["data"] if isinstance(record.get("id"), str)]
+            owners = {str(record.get("owned_by")) for record in records}
         except Failure as failure:
             if failure.ends == "always" or not failure.reached:
                 raise self.client.error(failure) from None
-            records = []  # it does not list its models; a wrong name is then found by the first request
+            records, owners = [], set()  # it does not list its models; a wrong name is then found by the first request
         except (KeyError, TypeError, AttributeError):
-            records = []
-        owners = {record.get("owned_by") for record in records}
+            records, owners = [], set()
         said: Dialect = "vllm" if "vllm" in owners else "llamacpp" if "llamacpp" in owners else "openai"
         if not (self.model and self._unlisted):
             self.model = choose_model(
@@ -248,7 +254,7 @@ class HttpGenerator:
         if not path:
             return ""
         try:
-            return str(self.client.run(self.client.get(self._root(path))).get(key, ""))
+            return printable(str(self.client.run(self.client.get(self._root(path))).get(key, "")))
         except (Failure, AttributeError):
             return ""
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import httpx2
 
+from bitproof.engines.http_failures import printable
 from bitproof.errors import UsageError
 
 __all__ = ["LOOPBACK", "base_url", "choose_model", "key_from_environment"]
@@ -63,5 +64,5 @@ def choose_model(asked: str, offered: Sequence[str], where: str, *, any_name: bo
     raise UsageError(
         f"has no model {asked!r}" if asked else f"offers {len(offered)} models, and none was named",
         where=where,
-        remedy=f"It offers {', '.join(near)}{more}.",
+        remedy=f"It offers {', '.join(map(printable, near))}{more}.",
     )

@@ -15,21 +15,26 @@ from bitproof.engines.generation import Completion, OnCompletion, Request, Retry
 from bitproof.engines.http_address import base_url
 from bitproof.engines.http_events import Events, Reader
 from bitproof.engines.http_failures import Failure, from_exception, from_response, told_to_wait_s
+from bitproof.engines.http_heard import Heard
 from bitproof.engines.http_patience import Attempt, Patience, Turns
 from bitproof.engines.http_response import Response, Transport
+from bitproof.engines.http_secrets import Secrets
 from bitproof.engines.http_transport import transport_to
 from bitproof.errors import BitproofError, UsageError
 
 __all__ = ["Client", "Patience"]
 
 T = TypeVar("T")
+# What reading JSON of another form than expected raises.
+MALFORMED = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, RecursionError)
+LIST_S = 30.0  # a list of models takes no longer
 
 
 class Client:
     """A pool of connections to `url`, with one event loop of its own.
 
     `headers` may hold secrets: they are sent, and neither shown nor stored; whatever the server says back is scrubbed
-    of them.
+    of them. `heard` is what its answers say of the server.
     """
 
     def __init__(
@@ -49,7 +54,7 @@ class Client:
         self.where = str(self.url.copy_with(query=None))
         self._urls: dict[str, httpx2.URL] = {}
         self.workers, self.turns = workers, Turns(patience or Patience(), seed)
-        self._secrets, self._key_advice = tuple(secret for secret in secrets if len(secret) > 3), key_advice
+        self._secrets, self._key_advice, self.heard = Secrets(secrets, self.url), key_advice, Heard()
         self._headers = {
             "accept": "application/json, text/event-stream",
             "content-type": "application/json",
@@ -129,7 +134,8 @@ class Client:
         while True:
             start = perf_counter()
             try:
-                return self._json(await self._transport().exchange("GET", url))
+                async with asyncio.timeout(min(self.patience.timeout_s, LIST_S)):
+                    return self._json(await self._transport().exchange("GET", url))
             except (httpx2.HTTPError, TimeoutError) as error:
                 failure = self._scrubbed(from_exception(error, perf_counter() - start))
             except Failure as refused:
@@ -143,20 +149,22 @@ class Client:
     async def ask(self, url: httpx2.URL, body: Any, reader: Reader, *, stream: bool = False) -> Completion:
         """Send `body` as JSON once, and return what `reader` made of the answer; raises Failure."""
         content = json.dumps(body, separators=(",", ":")).encode()
-        events = Events(reader) if stream else None
+        events = Events(_Hiding(reader, self._secrets)) if stream else None
         start = perf_counter()
         try:
             async with asyncio.timeout(self.patience.timeout_s):
                 response = await self._transport().exchange("POST", url, content, events)
             if not response.streamed:
-                reader.take(self._json(response))  # one that does not stream has no first token
+                record = self._json(response)
+                self.heard.note(record, response.headers)
+                reader.take(record)  # one that does not stream has no first token
             first_s = None if events is None or events.first is None else events.first - start
-            return reader.completion(first_s, perf_counter() - start)
+            return self._secrets.hide_in_completion(reader.completion(first_s, perf_counter() - start))
         except (httpx2.HTTPError, TimeoutError) as error:
             raise self._scrubbed(from_exception(error, perf_counter() - start)) from error
         except Failure as failure:
             raise self._scrubbed(failure) from None
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError) as error:
+        except MALFORMED as error:
             raise self._scrubbed(Failure(f"its answer is not of the known form ({repr(error)[:200]})")) from error
 
     def error(self, failure: Failure) -> BitproofError:
@@ -181,7 +189,7 @@ class Client:
             if response.headers.get("x-ratelimit-remaining-requests") == "0":
                 self.turns.hold(told_to_wait_s(response.headers))
             try:
-                record = json.loads(response.content)
+                record = self._secrets.hide_in(json.loads(response.content))
             except (ValueError, RecursionError):
                 pass
             else:
@@ -190,10 +198,19 @@ class Client:
         raise from_response(response.status, response.headers, response.text)
 
     def _scrubbed(self, failure: Failure) -> Failure:
-        for secret in self._secrets:
-            failure.why = failure.why.replace(secret, "***")
+        failure.why = self._secrets.hide(failure.why)
         failure.args = (failure.why,)
         return failure
+
+
+class _Hiding:
+    """A reader that sees no secrets."""
+
+    def __init__(self, reader: Reader, secrets: Secrets) -> None:
+        self._reader, self._secrets, self.completion = reader, secrets, reader.completion
+
+    def take(self, record: Any) -> bool:
+        return self._reader.take(self._secrets.hide_in(record))
 
 
 def _outside_of_loops(work: Callable[[], T]) -> T:

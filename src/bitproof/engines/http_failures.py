@@ -15,7 +15,7 @@ import httpx2
 
 from bitproof.errors import BitproofError, EnvironmentFailed, UsageError
 
-__all__ = ["Failure", "from_exception", "from_response", "told_to_wait_s", "words_of"]
+__all__ = ["Failure", "from_exception", "from_response", "printable", "told_to_wait_s", "words_of"]
 
 PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
 UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -87,7 +87,7 @@ def from_response(status: int, headers: Mapping[str, str], text: str) -> Failure
     if status == 402:
         return Failure(said, again=False, ends="always", remedy="Its account needs credit.")
     if 300 <= status < 400:
-        place = headers.get("location", "").partition("?")[0]
+        place = printable(headers.get("location", "").partition("?")[0], 300)
         return Failure(f"it redirects to {place or 'another address'}", again=False, ends="at first", kind=UsageError)
     if status in (403, 404, 405) or page:
         return Failure(said, again=page and status < 400, ends="at first", kind=UsageError, remedy=BASE_URL)
@@ -157,5 +157,11 @@ def words_of(text: str, limit: int = 300) -> str:
         inner = record.get("error", record)
         found = [inner.get(key) for key in ("message", "detail", "error")] if isinstance(inner, dict) else [inner]
         said = next((part for part in found if part), said)
-    line = " ".join(str(said).split())
-    return line if len(line) <= limit else f"{line[:limit]}..."
+    return printable(str(said), limit)
+
+
+def printable(text: str, limit: int = 100) -> str:
+    """A text of a server's in one line that no terminal obeys, cut at `limit`."""
+    line = " ".join(text.split())
+    line = line if len(line) <= limit else f"{line[:limit]}..."
+    return "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in line)

@@ -86,12 +86,13 @@ class Turns:
         return wait_s if n < min(patience.attempts, failure.attempts or n + 1) else None
 
     def _failed(self, request: Request, failure: Failure, retries: list[Retry]) -> Completion:
+        why = failure.why
+        if failure.wait_s is not None and failure.wait_s > self.patience.limited_s:
+            why += f" (it asks to wait {failure.wait_s:.0f} s)"
         # A refusal of one request (too long, not allowed) says that the endpoint is well, once it has answered others.
         self._row += failure.again or not self._answered
         self._last = failure
-        return Completion(
-            key=request.key, finish="error", error=failure.why, again=failure.again, retries=tuple(retries)
-        )
+        return Completion(key=request.key, finish="error", error=why, again=failure.again, retries=tuple(retries))
 
     @property
     def lost(self) -> Failure | None:

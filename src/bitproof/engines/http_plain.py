@@ -16,7 +16,7 @@ from time import monotonic
 import h11
 import httpx2
 
-from bitproof.engines.http_response import Headers, OnChunk, Response, is_stream
+from bitproof.engines.http_response import Headers, OnChunk, Response, check_size, is_stream
 
 __all__ = ["PlainTransport"]
 
@@ -119,7 +119,7 @@ class _Connection:
         state = self._state
         sent = (state.send(request), state.send(h11.Data(data=content)), state.send(h11.EndOfMessage()))
         self._writer.write(b"".join(part for part in sent if part))
-        begun, status, headers = False, 0, Headers()
+        begun, status, headers, size = False, 0, Headers(), 0
         parts: list[bytes] = []
         take: OnChunk = parts.append
         try:
@@ -130,6 +130,8 @@ class _Connection:
                     begun = True
                     state.receive_data(data)
                 elif isinstance(event, h11.Data):
+                    size += len(event.data)
+                    check_size(size)
                     take(bytes(event.data))
                 elif isinstance(event, h11.Response):
                     status = event.status_code

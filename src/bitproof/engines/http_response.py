@@ -8,7 +8,11 @@ from typing import Protocol
 
 import httpx2
 
-__all__ = ["Headers", "OnChunk", "Response", "Transport", "is_stream"]
+from bitproof.engines.http_failures import Failure
+
+__all__ = ["MOST_BYTES", "Headers", "OnChunk", "Response", "Transport", "check_size", "is_stream"]
+
+MOST_BYTES = 1 << 26  # of a body, unpacked: 32,000 tokens with 20 alternatives each
 
 Headers = dict[str, str]
 """By lower-case name."""
@@ -37,8 +41,8 @@ class Transport(Protocol):
     ) -> Response:
         """Send a request and read its response; `on_chunk` is handed the body of a stream of events as it comes.
 
-        Raises httpx2.HTTPError, and whatever `on_chunk` raises. The connection is closed where it was not read to its
-        end.
+        Raises httpx2.HTTPError, Failure for more than `MOST_BYTES`, and whatever `on_chunk` raises. The connection is
+        closed where it was not read to its end.
         """
 
     async def aclose(self) -> None:
@@ -48,3 +52,9 @@ class Transport(Protocol):
 def is_stream(status: int, headers: Headers) -> bool:
     """Whether a response is a stream of events."""
     return status == 200 and "event-stream" in headers.get("content-type", "")
+
+
+def check_size(n_bytes: int) -> None:
+    """Raise Failure where a body has become longer than any answer is."""
+    if n_bytes > MOST_BYTES:
+        raise Failure(f"its answer is longer than {MOST_BYTES >> 20} MiB, and was not read to its end", again=False)

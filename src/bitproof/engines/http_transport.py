@@ -8,7 +8,7 @@ import httpx2
 
 from bitproof.engines.http_address import LOOPBACK
 from bitproof.engines.http_plain import KEEP_IDLE_S, PlainTransport
-from bitproof.engines.http_response import Headers, OnChunk, Response, Transport, is_stream
+from bitproof.engines.http_response import Headers, OnChunk, Response, Transport, check_size, is_stream
 
 __all__ = ["transport_to"]
 
@@ -43,12 +43,15 @@ class GeneralTransport:
         request = httpx2.Request(method, url, headers=self._headers, content=content)
         response = await self._pool.send(request, stream=True)
         try:
-            headers = dict(response.headers)
-            if on_chunk is None or not is_stream(response.status_code, headers):
-                return Response(response.status_code, headers, await response.aread())
+            headers, size = dict(response.headers), 0
+            parts: list[bytes] = []
+            streamed = on_chunk is not None and is_stream(response.status_code, headers)
+            take = on_chunk if on_chunk is not None and streamed else parts.append
             async for chunk in response.aiter_bytes():
-                on_chunk(chunk)
-            return Response(response.status_code, headers, b"", streamed=True)
+                size += len(chunk)
+                check_size(size)
+                take(chunk)
+            return Response(response.status_code, headers, b"".join(parts), streamed=streamed)
         finally:
             await response.aclose()
 

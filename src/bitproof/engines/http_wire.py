@@ -24,6 +24,7 @@ from bitproof.engines.http_messages import chat_messages, tool_call
 __all__ = ["Dialect", "OpenAIReader", "body_of", "completion_tokens"]
 
 Dialect = Literal["openai", "vllm", "llamacpp"]
+MOST_TOKENS = 1e12  # what a server counts beyond is no count
 FINISHES: dict[str, Finish] = {
     "stop": "stop",
     "eos": "stop",
@@ -120,7 +121,7 @@ class OpenAIReader:
         if record.get("error"):
             raise _told(record["error"])
         if record.get("usage"):
-            self._usage = record["usage"]
+            self._usage = dict(record["usage"])
         if record.get("timings"):
             timings = record["timings"]
             self._stages = {"prefill_s": timings["prompt_ms"] / 1000, "decode_s": timings["predicted_ms"] / 1000}
@@ -143,7 +144,7 @@ class OpenAIReader:
         if choice.get("logprobs"):
             self._logprobs += completion_tokens(choice["logprobs"])
         self._texts.append(text)
-        self._ids += ids
+        self._ids += map(int, ids)
         self._finish = choice.get("finish_reason") or self._finish
         return bool(text or ids or thought or said.get("tool_calls"))
 
@@ -174,7 +175,7 @@ class OpenAIReader:
                 texts = [*texts, json.dumps({"name": name, "arguments": arguments})]
             else:
                 calls.append(call)
-        answered = self._usage.get("completion_tokens")
+        answered = _count(self._usage.get("completion_tokens"))
         return Completion(
             key=self._request.key,
             text="".join(texts),
@@ -182,13 +183,13 @@ class OpenAIReader:
             finish=finish or "error",
             tool_calls=tuple(calls),
             logprobs=tuple(self._logprobs) if self._logprobs and self._request.top_logprobs else None,
-            prompt_tokens=int(self._usage.get("prompt_tokens") or 0),
-            answer_tokens=int(len(self._ids) or len(self._logprobs) if answered is None else answered),
+            prompt_tokens=_count(self._usage.get("prompt_tokens")) or 0,
+            answer_tokens=(len(self._ids) or len(self._logprobs)) if answered is None else answered,
             first_token_s=first_token_s,
             total_s=total_s,
             stages=self._stages,
             speculated=self._speculated,
-            error="" if finish else f"the engine ended its answer with {self._finish!r}",
+            error="" if finish else f"the engine ended its answer with {self._finish[:60]!r}",
         )
 
     def _listed_ids(self) -> list[int]:
@@ -214,12 +215,18 @@ def completion_tokens(logprobs: dict[str, Any]) -> list[TokenLogprob]:
 
 def _token(entry: dict[str, Any], top: Iterable[dict[str, Any]]) -> TokenLogprob:
     text, id_ = entry["token"], entry.get("id")
+    id_ = id_ if isinstance(id_, int) else None
     if text.startswith("token_id:"):
         text, id_ = "", int(text.removeprefix("token_id:"))
     logprob = entry["logprob"]
     likeliest = sorted((_token(other, ()) for other in top), key=lambda token: -token.logprob)
     # JSON has no infinity: a probability of zero comes as null.
     return TokenLogprob(text, -math.inf if logprob is None else float(logprob), id_, tuple(likeliest))
+
+
+def _count(value: Any) -> int | None:
+    """A number of tokens; None where a server says nothing, or nothing that one can be."""
+    return int(value) if isinstance(value, int | float) and 0 <= value < MOST_TOKENS else None
 
 
 def _told(error: Any) -> Failure:
