@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from bitproof.audit.likelihood import greedy
+from bitproof.audit.likelihood import USUAL_NOISE_NATS, greedy
 from bitproof.audit.naming import Namer
 from bitproof.audit.profile import Calibration, Profile
 from bitproof.audit.residuals import residuals
@@ -31,17 +31,22 @@ def calibrate(profile: Profile) -> Calibration:
 
 
 def _noise(profile: Profile, name: str) -> float:
-    """The scale of Gumbel noise that makes each arithmetic's greedy choices likeliest under the others, together."""
+    """The scale of Gumbel noise that the arithmetic needs most which is least like the others of a name."""
     rows = profile.of(name)
     if len(rows) < 2:
-        return 0.05
+        return USUAL_NOISE_NATS
     every = np.arange(len(profile.places))
     choice = np.argmax(np.where(profile.candidates >= 0, profile.logprobs, -np.inf), axis=2)  # [models, places]
-    found = []
-    for scale in NOISES_NATS:
-        left_out = [greedy(profile, [row for row in rows if row != out], scale)[every, choice[out]] for out in rows]
-        found.append(float(np.mean(left_out)))
-    return float(NOISES_NATS[int(np.argmax(found))])
+    likelihood = np.array(
+        [
+            [
+                greedy(profile, [row for row in rows if row != out], scale)[every, choice[out]].sum()
+                for scale in NOISES_NATS
+            ]
+            for out in rows
+        ]
+    )
+    return float(NOISES_NATS[likelihood.argmax(axis=1).max()])
 
 
 def _slack(profile: Profile) -> float:

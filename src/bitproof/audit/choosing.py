@@ -13,12 +13,11 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from bitproof.audit.likelihood import Sampler, greedy, sampled
+from bitproof.audit.likelihood import USUAL_NOISE_NATS, Sampler, greedy, sampled
 from bitproof.audit.profile import REFERENCE, Profile
 
 __all__ = ["choose", "first_tokens", "gains"]
 
-NOISE_NATS = 0.05  # of a benign engine: what bfloat16 shows
 REQUEST_TOKENS = 2.0  # what asking at all costs, in tokens of answers
 
 
@@ -49,7 +48,7 @@ def choose(pool: Profile, n: int) -> tuple[Profile, list[int]]:
 
 def gains(pool: Profile) -> NDArray[np.float64]:
     """What each token of each probe says about all rungs together, [probes, depth]; 1 is the mean of a token."""
-    tables = np.stack([greedy(pool, [pool.of(name)[0]], NOISE_NATS) for name in pool.names])  # [names, places, width+1]
+    tables = np.stack([greedy(pool, [pool.of(name)[0]], USUAL_NOISE_NATS) for name in pool.names])  # [names, places, width+1]
     choice = np.argmax(np.where(pool.candidates >= 0, pool.logprobs, -np.inf), axis=2)  # [models, places]
     every = np.arange(len(pool.places))
     on_path = pool.path_columns

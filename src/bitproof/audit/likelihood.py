@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 
 from bitproof.audit.profile import Profile
 
-__all__ = ["DILUTION", "Sampler", "greedy", "sampled"]
+__all__ = ["DILUTION", "USUAL_NOISE_NATS", "Sampler", "greedy", "sampled"]
 
 Floats = NDArray[np.float64]
 DILUTION = 1e-3
+USUAL_NOISE_NATS = 0.05  # of bfloat16, as Gumbel noise: for profiles that do not say
 
 
 @dataclass(frozen=True, kw_only=True)

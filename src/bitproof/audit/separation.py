@@ -13,7 +13,7 @@ from math import inf, log
 import numpy as np
 from numpy.typing import NDArray
 
-from bitproof.audit.likelihood import greedy
+from bitproof.audit.likelihood import USUAL_NOISE_NATS, greedy
 from bitproof.audit.profile import REFERENCE, Profile
 
 __all__ = ["Separation", "separations", "text_tokens"]
@@ -61,7 +61,7 @@ def _finite(value: float) -> float | None:
 def text_tokens(profile: Profile, *, alpha: float = 0.01) -> NDArray[np.float64]:
     """Tokens [served, other] to rule `other` out when `served` is served; infinite where nothing tells them apart."""
     noise = profile.calibration.noise_nats
-    tables = [greedy(profile, profile.of(name), noise.get(name, 0.05)) for name in profile.names]
+    tables = [greedy(profile, profile.of(name), noise.get(name, USUAL_NOISE_NATS)) for name in profile.names]
     choice = np.argmax(np.where(profile.candidates >= 0, profile.logprobs, -np.inf), axis=2)  # [models, places]
     every, asked = np.arange(len(profile.places)), len(profile.places)
     found = np.full((len(tables), len(tables)), inf)

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
-from bitproof.audit.likelihood import Sampler, greedy, sampled
+from bitproof.audit.likelihood import USUAL_NOISE_NATS, Sampler, greedy, sampled
 from bitproof.audit.observe import Reading
 from bitproof.audit.profile import REFERENCE, Profile
 from bitproof.audit.standing import MIXED, NOISE, Outcome, Standing, credible
@@ -34,7 +34,6 @@ __all__ = ["AS_ASKED", "SAMPLERS", "TextTables", "TextTest"]
 Floats = NDArray[np.float64]
 NOISE_FACTORS = (0.25, 0.5, 1.0, 1.5)  # of a model's own noise: engines between float32 and half again its arithmetics
 OTHER_NOISES = (4.0, 8.0, 16.0, 32.0)  # of the reference's own noise: no benign engine
-USUAL_NOISE_NATS = 0.05  # of bfloat16, where a profile does not say
 MIXED_SHARES = (0.1, 0.25, 0.5)
 MIXED_PRIOR = 0.1  # against one variant behind the name
 AS_ASKED = Sampler()
