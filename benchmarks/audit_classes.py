@@ -175,7 +175,8 @@ def _made(path: Path, make: Callable[[Path], None]) -> Path:
         aside = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-"))
         try:
             make(aside)
-            os.replace(aside, path)
+            if not path.exists():  # another run may have made it meanwhile
+                os.replace(aside, path)
         finally:
             shutil.rmtree(aside, ignore_errors=True)
     return path

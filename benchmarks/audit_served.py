@@ -10,11 +10,10 @@ again, so a run that was interrupted goes on. What the classes are says `audit_c
 from __future__ import annotations
 
 import argparse
-import fcntl
 import hashlib
+import math
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -74,12 +73,10 @@ PLAN: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("greedy8", "llamacpp", SCALE),
     ("greedy8", "vllm-batched", SCALE),
     ("greedy8", "llamacpp", (*UNKNOWN, *GREEDY_DECOYS)),
-    ("greedy8", "vllm-batched", (*UNKNOWN, *GREEDY_DECOYS)),
     ("sampled24", "vllm-batched", IN_VLLM),
-    ("sampled24", "llamacpp", WEIGHT_ONLY),
-    ("sampled24", "llamacpp", (*UNKNOWN, *DECOYS)),
-    ("sampled24", "transformers-batched", (REFERENCE, "fp8-rtn-channel")),
-    ("sampled24", "vllm-batched", (*UNKNOWN, *DECOYS)),
+    ("sampled24", "llamacpp", (*WEIGHT_ONLY, "decoy-temperature")),
+    ("greedy8", "vllm-batched", (*UNKNOWN, *GREEDY_DECOYS)),
+    ("sampled24", "llamacpp", (*UNKNOWN, *GREEDY_DECOYS)),
 )
 
 
@@ -128,31 +125,16 @@ def ask(served: Served, engine: str, name: str, setting_name: str, shop: Worksho
     return seconds
 
 
-@contextmanager
-def _locked(file: Path | None) -> Iterator[None]:
-    """Hold a lock that others who measure on this machine wait for, as `flock FILE` does."""
-    if file is None:
-        yield
+def run(engine: str, name: str, setting: str, shop: Workshop, answers: Path) -> None:
+    """Serve one class in one engine and ask what a setting asks, unless that was done."""
+    file = answers / engine / name / f"{setting}.jsonl"
+    if file.exists():
         return
-    with file.open("a") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    time.sleep(2)  # whoever waited is next
-
-
-def run(engine: str, name: str, settings: Sequence[str], shop: Workshop, answers: Path, lock: Path | None) -> None:
-    """Serve one class in one engine and ask for what is missing."""
-    folder = answers / engine / name
-    missing = [setting for setting in settings if not (folder / f"{setting}.jsonl").exists()]
-    if not missing:
-        return
-    with _locked(lock):
-        began = time.monotonic()
-        with serve(engine, name, shop) as served:
-            up = time.monotonic() - began
-            for setting in missing:
-                seconds = ask(served, engine, name, setting, shop, folder / f"{setting}.jsonl")
-                print(f"{engine} {name} {setting}: up after {up:.0f} s, answered in {seconds:.0f} s", flush=True)
+    began = time.monotonic()
+    with serve(engine, name, shop) as served:
+        up = time.monotonic() - began
+        seconds = ask(served, engine, name, setting, shop, file)
+    print(f"{engine} {name} {setting}: up after {up:.0f} s, answered in {seconds:.0f} s", flush=True)
 
 
 def main() -> None:
@@ -161,21 +143,23 @@ def main() -> None:
     parser.add_argument("--answers", type=Path, required=True)
     parser.add_argument("--work", type=Path, help="where models and the ladder lie (default: beside the answers)")
     parser.add_argument("--ladder", type=Path, help="a ladder that is built (default: built in the work folder)")
-    parser.add_argument("--lock", type=Path, help="a file to hold a lock on while a server runs")
     for option in ("--engines", "--classes", "--settings"):
         parser.add_argument(option, nargs="+", metavar="NAME", help="these only")
+    parser.add_argument(
+        "--for", dest="most_s", type=float, default=math.inf, metavar="SECONDS", help="start no more then"
+    )
     options = parser.parse_args()
+    until = time.monotonic() + options.most_s
     work = options.work or options.answers.parent / f"{options.answers.name}-work"
     master, ladder = dithered_master(seed=0), options.ladder or work / "ladder"
-    with _locked(options.lock):
-        if not ladder.exists():
-            build_ladder(master, ladder)
+    if not ladder.exists():
+        build_ladder(master, ladder)
     shop = Workshop(master, ladder, work / "models", MAKERS)
-    for setting, engine, names in PLAN:
-        for name in names:
-            wanted = ((options.engines, engine), (options.classes, name), (options.settings, setting))
-            if all(only is None or each in only for only, each in wanted):
-                run(engine, name, [setting], shop, options.answers, options.lock)
+    only = {"engine": options.engines, "class": options.classes, "setting": options.settings}
+    for setting, engine, name in ((setting, engine, name) for setting, engine, names in PLAN for name in names):
+        one = {"engine": engine, "class": name, "setting": setting}
+        if time.monotonic() < until and all(not only[key] or one[key] in only[key] for key in one):
+            run(engine, name, setting, shop, options.answers)
 
 
 if __name__ == "__main__":
