@@ -7,7 +7,7 @@ every round each endpoint that still asks has one request, in an order that a se
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -18,8 +18,9 @@ from typing import Self, TypeVar
 from bitproof.engines.generation import Abilities, Ability, Completion, Generator, OnCompletion, Request
 from bitproof.engines.protocol import Logprobs, Tokens
 from bitproof.errors import EnvironmentFailed, UnsupportedError, UsageError
+from bitproof.types import Progress
 
-__all__ = ["InTurn", "Rounds", "side_by_side"]
+__all__ = ["Counted", "InTurn", "Rounds", "Tally", "side_by_side"]
 
 T = TypeVar("T")
 
@@ -74,7 +75,7 @@ class Rounds:
         self._changed.notify_all()
 
 
-def side_by_side(rounds: Rounds, jobs: dict[str, Callable[[], T]]) -> dict[str, T]:
+def side_by_side(rounds: Rounds, jobs: Mapping[str, Callable[[], T]]) -> dict[str, T]:
     """Run one job for each endpoint of `rounds`, each in a thread of its own; raises what the first one raises."""
 
     def work(name: str, job: Callable[[], T]) -> T:
@@ -92,34 +93,87 @@ def side_by_side(rounds: Rounds, jobs: dict[str, Callable[[], T]]) -> dict[str, 
             raise
 
 
-class InTurn:
-    """An endpoint's engine that waits for its turn, and remembers its answers; the engine stays the caller's.
+class Tally:
+    """One progress of several endpoints: each counts alike."""
 
-    A request that was answered before is answered from memory: so an audit can be gone through again at another level
-    without asking again. Where the engine as a whole fails, this request and all later ones are errors: what was
-    answered before stands. Prompts are messages, as a customer sends them.
-    """
+    def __init__(self, names: Sequence[str], progress: Progress | None) -> None:
+        self._shares, self._progress = dict.fromkeys(names, 0.0), progress
+        self._lock = threading.Lock()
 
-    def __init__(self, engine: Generator, provider: str, rounds: Rounds) -> None:
-        self._engine, self._provider, self._rounds = engine, provider, rounds
-        self._known: dict[str, tuple[Request, Completion]] = {}
-        self._broken = ""
+    def of(self, name: str) -> Progress:
+        """What one endpoint reports to."""
+
+        def report(done: float, total: float, what: str) -> None:
+            with self._lock:
+                self._shares[name] = done / total if total else 0.0
+                if self._progress:
+                    self._progress(sum(self._shares.values()), len(self._shares), name)
+
+        return report
+
+
+class Counted:
+    """An engine, and all that it was asked and answered; the engine stays the caller's."""
+
+    def __init__(self, engine: Generator) -> None:
+        self.engine = engine
+        self.n_requests = self.prompt_tokens = self.answer_tokens = 0
 
     @property
     def name(self) -> str:
-        return self._engine.name
+        return self.engine.name
 
     @property
     def version(self) -> str:
-        return self._engine.version
+        return self.engine.version
 
     @property
     def settings(self) -> dict[str, str | int]:
-        return self._engine.settings
+        return self.engine.settings
 
     @property
     def abilities(self) -> Abilities:
-        return replace(self._engine.abilities, prompt_ids=Ability(False), score=Ability(False))
+        """Prompts are messages, as a customer sends them."""
+        return replace(self.engine.abilities, prompt_ids=Ability(False), score=Ability(False))
+
+    def generate(self, requests: Iterable[Request], on_completion: OnCompletion) -> None:
+        """Answer every request."""
+
+        def count(completion: Completion) -> None:
+            self.n_requests += 1
+            self.prompt_tokens += completion.prompt_tokens
+            self.answer_tokens += completion.answer_tokens
+            on_completion(completion)
+
+        self.engine.generate(requests, count)
+
+    def score(self, token_sequences: Tokens, *, first: Sequence[int] | None = None) -> list[Logprobs]:
+        """Always raises UnsupportedError."""
+        raise UnsupportedError("is only asked for answers", where=self.name)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing."""
+
+
+class InTurn(Counted):
+    """An endpoint's engine that waits for its turn in `rounds`, and remembers its answers.
+
+    A request that was answered before is answered from memory: so an audit can be gone through again at another level
+    without asking again. Where the engine as a whole fails, this request and all later ones are errors: what was
+    answered before stands.
+    """
+
+    def __init__(self, engine: Generator, provider: str, rounds: Rounds) -> None:
+        super().__init__(engine)
+        self.rounds = rounds
+        self.seconds: list[float] = []  # of each answer
+        self._provider, self._broken = provider, ""
+        self._known: dict[str, tuple[Request, Completion]] = {}
 
     def generate(self, requests: Iterable[Request], on_completion: OnCompletion) -> None:
         """Answer one request after another, each in its turn."""
@@ -129,24 +183,16 @@ class InTurn:
                 known = self._known[request.key] = (request, self._ask(request))
             on_completion(known[1])
 
-    def score(self, token_sequences: Tokens, *, first: Sequence[int] | None = None) -> list[Logprobs]:
-        """Always raises UnsupportedError."""
-        raise UnsupportedError("is only asked for answers", where=self._provider)
-
     def _ask(self, request: Request) -> Completion:
         answers: list[Completion] = []
         if not self._broken:
-            with self._rounds.turn(self._provider):
+            with self.rounds.turn(self._provider):
                 try:
-                    self._engine.generate([request], answers.append)
+                    super().generate([request], answers.append)
                 except (EnvironmentFailed, UsageError) as error:
                     self._broken = error.what
-        return answers[0] if answers else Completion(key=request.key, finish="error", error=self._broken)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Nothing."""
+        if not answers:
+            return Completion(key=request.key, finish="error", error=self._broken)
+        if answers[0].total_s is not None and not answers[0].error:
+            self.seconds.append(answers[0].total_s)
+        return answers[0]
