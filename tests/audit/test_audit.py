@@ -80,7 +80,7 @@ def test_what_is_no_rung_is_named_nothing(profile):
     ("way", "name", "test", "words"),
     [
         ("mute", "reference", "top-logprobs", "gives no logprobs"),
-        ("mute", "reference", None, "none of its answers begins with"),
+        ("mute", "reference", None, "all of its answers are empty"),
         ("hidden", "w4", None, "counts 25 prompt tokens where"),
         ("fails", "reference", None, "fails: HTTP 500"),
         ("degenerate", "reference", "logprob", "none of the endpoint's logprobs is one"),

@@ -13,7 +13,8 @@ FEWEST_BITS = 3.0  # noisier than this, logits are hardly the reference's
 def words(report: AuditReport) -> str:
     """The verdict of a report."""
     if report.missing:
-        return f"Inconclusive: {'; '.join(report.missing)}."
+        read = f" {report.n_places} tokens could be read." if report.n_places else ""
+        return f"Inconclusive: {'; '.join(report.missing)}.{read}"
     sampler = f" Its tokens are drawn with {report.sampler}, not as asked for." if report.sampler else ""
     if report.outcome == "consistent":
         alike = f" {_list(report.equals)} cannot be told from it on any engine." if report.equals else ""

@@ -1,0 +1,106 @@
+"""The requests of one audit, one at a time: what the endpoint takes is found with the first, and all that they cost."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from itertools import takewhile
+
+from bitproof.audit.preflight import FILTERED, charged
+from bitproof.engines.generation import Completion, Generator, Request
+from bitproof.errors import EnvironmentFailed, UsageError
+
+__all__ = ["Conversation"]
+
+FEWER = (8, 5, 1, 0)  # logprobs a token, where more are refused: the limits of well-known providers
+MALFORMED = re.compile(r"HTTP 4(00|22)\b")  # the request, says the server
+IN_A_ROW = 3  # failures, and the endpoint has stopped answering
+MOST_WAIT_S = 60.0  # waited in vain since the last answer
+
+
+class Conversation:
+    """Asks at most `top` logprobs a token, and fewer where the endpoint refuses so many.
+
+    `warm` says why it cannot be asked at temperature 0, `broken` why it is given up, `refusals` what else it would not
+    take.
+    """
+
+    def __init__(self, engine: Generator, *, top: int) -> None:
+        self._engine = engine
+        self.top, self.warm = top, ""
+        self.requests: list[Request] = []
+        self.completions: list[Completion] = []
+        self.answered: list[Completion] = []  # the completions that are no errors
+        self.refusals: list[str] = []
+        self.spent, self._longest = 0, 0
+        self._lost = ""
+
+    def needs(self, request: Request) -> int:
+        """The most answer tokens that a request should cost, by what earlier ones did."""
+        return max(request.max_tokens, self._longest)
+
+    def ask(self, request: Request) -> Completion | None:
+        """Ask once; None where it has to be asked otherwise (`warm`), or the endpoint is lost (`broken`).
+
+        Raises EnvironmentFailed or UsageError where the engine fails as a whole before it has answered anything.
+        """
+        request = replace(request, top_logprobs=min(request.top_logprobs, self.top))
+        completion = self._once(request)
+        while completion is not None and self._refuses(completion, request):
+            if self.warm:
+                return None
+            key = f"{request.key.partition('.')[0]}.top{self.top}"
+            request = replace(request, key=key, top_logprobs=self.top)
+            completion = self._once(request)
+        if completion is not None:
+            self._take(completion, request)
+        return completion
+
+    @property
+    def broken(self) -> str:
+        """Why the endpoint is given up; empty while it is not."""
+        if self._lost:
+            return self._lost
+        row = list(takewhile(lambda one: one.finish == "error", reversed(self.completions)))
+        filtered = sum(bool(FILTERED.search(one.error)) for one in row)
+        if filtered and filtered == len(self.completions) > IN_A_ROW:
+            return "its filter refuses the questions"
+        waited = sum(retry.wait_s for one in row for retry in one.retries)
+        if len(row) - filtered < IN_A_ROW and waited < MOST_WAIT_S:
+            return ""
+        advice = ": try again later" if row[0].again else ""
+        return f"the endpoint fails: {row[0].error}{advice}"
+
+    def _once(self, request: Request) -> Completion | None:
+        found: list[Completion] = []
+        try:
+            self._engine.generate([request], found.append)
+        except (EnvironmentFailed, UsageError) as error:
+            if not self.answered:
+                raise
+            self._lost = f"the endpoint has failed: {error.what}"
+        return found[0] if found else None
+
+    def _take(self, completion: Completion, request: Request) -> None:
+        self.requests.append(request)
+        self.completions.append(completion)
+        if completion.finish != "error":
+            self.answered.append(completion)
+        cost = charged(completion, request)
+        self.spent += cost
+        if cost > request.max_tokens and not completion.retries:
+            self._longest = max(self._longest, cost)
+
+    def _refuses(self, completion: Completion, request: Request) -> bool:
+        """Whether the form of the first question is refused, and another one is left."""
+        if self.answered or not MALFORMED.match(completion.error) or FILTERED.search(completion.error):
+            return False
+        if "temperature" in completion.error.lower() and request.temperature == 0:
+            self.warm = f"it refuses temperature 0 ({completion.error})"
+            return True
+        if not self.top or not request.top_logprobs:
+            return False
+        if self.top == request.top_logprobs and not self.refusals:
+            self.refusals.append(f"it refuses {self.top} logprobs a token ({completion.error})")
+        self.top = next(top for top in FEWER if top < self.top)
+        return True

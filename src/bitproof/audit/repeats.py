@@ -1,0 +1,99 @@
+"""The same question asked again: whether temperature 0 and temperature 1 mean what they say, and whether one model
+answers."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from itertools import cycle
+
+import numpy as np
+
+from bitproof.audit.conversation import Conversation
+from bitproof.audit.likelihood import Sampler, sampled
+from bitproof.audit.preflight import degenerate
+from bitproof.audit.profile import REFERENCE, Profile
+from bitproof.engines.generation import Completion, Request
+
+__all__ = ["SURE", "Pair", "Samples", "apart_nats", "asked_again", "texts_apart"]
+
+SURE = 3  # pairs of one kind, before it is said which kind it is
+UNLIKELY = 1e-3
+CHARACTERS = 3  # of a token, at least on average: of an answer longer than asked for, no more is compared
+
+Pair = tuple[Completion, Completion]
+
+
+def asked_again(talk: Conversation, ask: Callable[[Request], Completion | None]) -> Iterator[Pair]:
+    """Answers, and the answers to the same requests now, from the first one on; until `ask` says None."""
+    pairs = zip(talk.completions, talk.requests, strict=True)
+    told = [(one, request) for one, request in pairs if one.finish != "error" and (one.text or one.logprobs)]
+    for number, (completion, request) in enumerate(cycle(told)):
+        again = ask(replace(request, key=f"{request.key.partition('.')[0]}.again{number}"))
+        if again is None:
+            return
+        if again.finish != "error":
+            most = CHARACTERS * request.max_tokens if completion.answer_tokens > request.max_tokens else None
+            yield replace(completion, text=completion.text[:most]), replace(again, text=again.text[:most])
+
+
+def texts_apart(pairs: Iterable[Pair], *, sure: bool) -> tuple[int, int]:
+    """How many pairs have different texts, and how many the same: until `SURE` of a kind, or one where it is the same.
+
+    With `sure` the first pair is not enough.
+    """
+    apart = alike = 0
+    for one, other in pairs:
+        apart, alike = apart + (one.text != other.text), alike + (one.text == other.text)
+        if max(apart, alike) == SURE or not (sure or apart):
+            break
+    return apart, alike
+
+
+def apart_nats(one: Completion, other: Completion) -> float | None:
+    """Root mean square difference of the logprobs of two answers to one question, as far as their tokens are the same.
+
+    None where they share none with a logprob.
+    """
+    squares: list[float] = []
+    for mine, theirs in zip(one.logprobs or (), other.logprobs or (), strict=False):
+        others = {token.text: token.logprob for token in theirs.top or (theirs,) if not degenerate(token.logprob)}
+        squares += [
+            (token.logprob - others[token.text]) ** 2
+            for token in mine.top or (mine,)
+            if token.text in others and not degenerate(token.logprob)
+        ]
+        if mine.text != theirs.text:
+            break
+    return float(np.sqrt(np.mean(squares))) if squares else None
+
+
+class Samples:
+    """Watches first tokens drawn at temperature 1, each question's again and again: they should differ."""
+
+    def __init__(self, profile: Profile) -> None:
+        first = np.flatnonzero(profile.number_of_place == 0)
+        p = np.exp(sampled(profile, profile.of(REFERENCE)[:1], Sampler())[first])  # [first places, width + 1]
+        self._p = dict(zip(profile.probe_of_place[first].tolist(), p, strict=True))
+        self._texts: defaultdict[int, list[str]] = defaultdict(list)
+        self._differ = False
+
+    def fault(self, completion: Completion) -> str:
+        """What is wrong once this answer has come; empty where nothing is: samples differ, or are few."""
+        if self._differ or completion.finish == "error" or not completion.text:
+            return ""
+        self._texts[int(completion.key.partition(".")[0])].append(completion.text)
+        self._differ = any(len(set(texts)) > 1 for texts in self._texts.values())
+        if self._differ or self.chance >= UNLIKELY:
+            return ""
+        n = sum(map(len, self._texts.values()))
+        return (
+            f"{n} answers at temperature 1 to {len(self._texts)} questions were the same for each question: they come"
+            " from a cache, or its temperature is locked"
+        )
+
+    @property
+    def chance(self) -> float:
+        """How likely it is that all samples of each question are the same, if the reference draws them."""
+        return float(np.prod([(self._p[probe] ** len(texts)).sum() for probe, texts in self._texts.items()]))
