@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from random import Random
 from typing import Any
 
 import pytest
 
+from bitproof.audit.meter import MeterReading
+from bitproof.audit.results import Answer, AuditReport
 from bitproof.evaluate.results import (
     Curve,
     Evaluation,
@@ -370,3 +373,52 @@ def edge_cases() -> dict[str, Evaluation]:
         "no variants": make(variants=(), decided=False, noise=()),
         "nothing chosen": make(variants=("w3a16-scaled.gptq-g64",)),
     }
+
+
+@pytest.fixture
+def make_audit() -> Callable[..., AuditReport]:
+    """An audit by top logprobs of an endpoint that serves w4, for tests; `changes` are its fields."""
+
+    def make(**changes: Any) -> AuditReport:
+        names = ("reference", "w8", "w4", "w4a16-awq.scaled.gptq-g64+kvfp8")
+        own = {"reference": (0.03, 0.1, 0.8, 0.7), "w8": (0.1, 0.03, 0.81, 0.75), "w4": (0.8, 0.81, 0.03, 0.9)}
+        expected = {name: tuple(map(math.log, values)) for name, values in own.items()}
+        made = AuditReport(
+            endpoint="https://api.example/v1",
+            model="tiny",
+            reference="made/tiny",
+            profile_digest="ab" * 32,
+            test="top-logprobs",
+            outcome="inconsistent",
+            words="Inconsistent with made/tiny: the closest is w4.",
+            closest=("w4",),
+            excluded=("reference", "w8"),
+            equals=("w8",),
+            probability={"reference": 0.001, "w8": 0.001, "w4": 0.97, names[3]: 0.028},
+            fit={"reference": 1e-9, "w8": 1e-7, "w4": 0.62, names[3]: 0.002},
+            names=names,
+            residuals=tuple(map(math.log, (0.79, 0.805, 0.034, 0.88))),
+            expected={**expected, names[3]: tuple(map(math.log, (0.7, 0.75, 0.9, 0.03)))},
+            meter=MeterReading(
+                noise_nats=0.4, noise_interval=(0.11, 0.9), bits=3.6, bits_interval=(1.0, 7.0), n_tokens=12
+            ),
+            scale={3: 0.66, 4: 0.3, 5: 0.16, 6: 0.09, 7: 0.05, 8: 0.05},
+            sampler="",
+            n_probes=2,
+            n_places=5,
+            answer_tokens=8,
+            prompt_tokens=1234,
+            top_logprobs=12,
+            alpha=0.01,
+            looks=(3, 5, 10),
+            seed=7,
+            answers=(
+                Answer(question="Capital?", text=" Ulm is it", reference=" Ulm is it", n_read=4),
+                Answer(question="River?", text=" the Danube", reference=" the Rhine", n_read=1),
+            ),
+            findings=("its logprobs are rounded to 2 decimals",),
+            command="bitproof audit https://api.example/v1 --profile p",
+        )
+        return replace(made, **changes)
+
+    return make

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,6 +12,10 @@ from bitproof.cli.options import format_option, seed_option
 from bitproof.cli.output import console, show
 from bitproof.cli.progress import progress
 
+if TYPE_CHECKING:
+    from bitproof.audit.results import AuditReport
+
+FORMS = (".html", ".json")
 TESTS = ("auto", "top-logprobs", "logprob", "text", "sampled")
 
 
@@ -40,7 +45,7 @@ TESTS = ("auto", "top-logprobs", "logprob", "text", "sampled")
     type=click.IntRange(min=5),
     help="Most tokens of answers. [default: 60 with top logprobs, 200 with one, 2000 of text, 5000 sampled]",
 )
-@click.option("--out", metavar="FILE", help="Write the report as JSON here.")
+@click.option("--out", metavar="FILE", help="Write the report here: FILE.html or FILE.json.")
 @seed_option
 @format_option
 def audit(
@@ -68,11 +73,11 @@ def audit(
     from bitproof.audit.profile import find_profile
     from bitproof.cli.main import this_command
     from bitproof.engines.http import HttpGenerator
-    from bitproof.errors import GateFailed, InconclusiveError
+    from bitproof.errors import GateFailed, InconclusiveError, UsageError
     from bitproof.report.audit_terminal import audit_parts
-    from bitproof.report.json_ import to_json
-    from bitproof.store.files import write_text
 
+    if out and Path(out).suffix not in FORMS:
+        raise UsageError(f"{out} says no form", where="--out", remedy="End its name in .html or in .json.")
     profile = find_profile(Path(profile_file) if profile_file else None, reference)
     kind = None if test == "auto" else test
     plan = AuditPlan(alpha=alpha, test=kind, top=top_logprobs, max_tokens=max_tokens, seed=seed)  # type: ignore[arg-type]
@@ -80,9 +85,24 @@ def audit(
         found = run(engine, profile, plan, endpoint=url, model=engine.model or model or "", progress=report)
     found = replace(found, command=this_command())
     if out:
-        write_text(Path(out), to_json(found))
-    show(found, output_format, audit_parts(found), console())
+        _write(found, Path(out))
+    target = console()
+    show(found, output_format, audit_parts(found, width=target.width), target)
     if found.outcome == "inconsistent":
         raise GateFailed("the endpoint does not serve the reference")
     if found.outcome == "inconclusive":
         raise InconclusiveError("the audit could not decide")
+
+
+def _write(found: AuditReport, path: Path) -> None:
+    """The report as a page or as JSON, as the name of `path` says."""
+    from bitproof import __version__
+    from bitproof.report.json_ import to_json
+    from bitproof.store.files import write_text
+
+    if path.suffix == ".html":
+        from bitproof.report.audit_html import render
+
+        write_text(path, render(found, version=__version__))
+    else:
+        write_text(path, to_json(found))

@@ -2,85 +2,66 @@
 
 from __future__ import annotations
 
-import math
-from typing import Any
+from collections.abc import Iterator
 
-from bitproof.audit.meter import MOST_BITS
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
 from bitproof.audit.results import AuditReport
-from bitproof.report.terminal import Column, table
+from bitproof.report.audit_words import OTHER_CAUSES, TESTS, cost, meter_words, model_rows, spending
+from bitproof.report.evaluation_terminal import folded
+from bitproof.report.safe import one_line
+from bitproof.report.terminal import WIDE, Column, table
 
-OTHER_CAUSES = (
-    "Other causes shift logprobs too: another engine or its kernels, other weights of the same name, a hidden prompt, a"
-    " changed template. This says what was measured, not why."
-)
+__all__ = ["audit_parts"]
 
-DISTANCE = (
-    "Distance: root mean square difference of logprobs from the model, over the tokens read; expected of it: where the"
-    " model itself is served."
-)
-TESTS = {
-    "top-logprobs": "Top logprobs",
-    "logprob": "Logprobs of the chosen tokens",
-    "text": "Text at temperature 0",
-    "sampled": "Text at temperature 1",
-}
+NAME = 30  # characters of a name on a line, where there is little room
+LIMIT = 600  # characters of a sentence that may hold the endpoint's words
+DISTANCES = "Distances of logprobs from each model, root mean square in nats: seen; expected if it is served"
 
 
-def audit_parts(report: AuditReport) -> list[Any]:
-    """The parts to print, in their order."""
-    parts: list[Any] = [report.words, ""]
-    if report.residuals:
-        parts += [_by_logprobs(report), "", DISTANCE]
-    elif report.probability:
-        parts += [_by_text(report), ""]
-    if report.meter and report.meter.bits is not None and report.meter.bits_interval is not None:
-        low, high = report.meter.bits_interval
-        parts.append(
-            f"Logit noise {report.meter.noise_nats:.2f} nats over {report.meter.n_tokens} greedy tokens: effective bits"
-            f" {bits(report.meter.bits)} [{low:.1f}, {bits(high)}]."
-        )
-    looks = f" over looks after {', '.join(map(str, report.looks))}" if report.looks else ", at any time"
-    parts.append(
-        f"{TESTS.get(report.test, report.test)}: {report.n_places} tokens read, of {report.answer_tokens} answered to"
-        f" {report.n_probes} questions ({report.prompt_tokens:,} prompt tokens); alpha {report.alpha:g}{looks}."
+def audit_parts(report: AuditReport, *, width: int = WIDE) -> list[RenderableType]:
+    """The parts to print, in their order; strings are lines, to be printed with markup=False."""
+    parts: list[RenderableType] = [Text(one_line(report.words, LIMIT), style="bold"), ""]
+    if model_rows(report):
+        parts += [_models(report, width), *_key(report, width), ""]
+    return [*parts, *_lines(report)]
+
+
+def _key(report: AuditReport, width: int) -> list[str]:
+    more = "; expected if the reference is" if width >= WIDE else ""
+    return [f"{DISTANCES}{more}."] if report.residuals else []
+
+
+def _models(report: AuditReport, width: int) -> Table:
+    wide, distances = width >= WIDE, bool(report.residuals)
+    columns = [Column("model", figures=False), Column("posterior")]
+    columns += [Column("fit, p"), Column("seen"), Column("if it")] if distances else []
+    columns += [Column("if reference")] if distances and wide else []
+    columns += [Column("", figures=False)]
+    rows = []
+    for row in model_rows(report):
+        name = one_line(row.name) if wide else folded(one_line(row.name), NAME)
+        figures = [row.fit.replace("\u00a0", ""), row.seen, row.if_it, *([row.if_reference] if wide else [])]
+        rows.append([name, row.posterior, *(figures if distances else []), row.standing])
+    return table(columns, rows)
+
+
+def _lines(report: AuditReport) -> Iterator[str]:
+    if report.n_places:
+        yield meter_words(report)
+    spent = cost(report)
+    price = f"; {spent['USD']} USD" if report.cost_usd is not None else ""
+    yield (
+        f"{TESTS.get(report.test, 'No test')}: {spent['tokens read']} tokens read, of {spent['answer tokens']} answered"
+        f" to {spent['questions']} questions ({spent['prompt tokens']} prompt tokens){price}."
     )
+    yield spending(report)
+    if report.how.get("rates"):
+        yield one_line(report.how["rates"], LIMIT)
     if report.findings:
-        parts.append(f"Of the endpoint: {'; '.join(report.findings)}.")
-    parts.append(OTHER_CAUSES)
-    return parts
-
-
-def bits(value: float) -> str:
-    """Effective bits, "7 or more" where the scale ends."""
-    return f"{MOST_BITS:.0f} or more" if value >= MOST_BITS else f"{value:.1f}"
-
-
-def _by_logprobs(report: AuditReport) -> Any:
-    columns = [
-        Column("model", figures=False),
-        Column("posterior"),
-        Column("fit, p"),
-        Column("distance, nats"),
-        Column("expected of it"),
-    ]
-    rows = [
-        [
-            name,
-            f"{100 * report.probability[name]:.1f} %",
-            f"{report.fit[name]:.2g}",
-            f"{math.exp(report.residuals[number]):.3f}",
-            f"{math.exp(report.expected[name][number]):.3f}",
-        ]
-        for number, name in enumerate(report.names)
-        if report.fit
-    ]
-    return table(columns, rows)
-
-
-def _by_text(report: AuditReport) -> Any:
-    columns = [Column("model", figures=False), Column("posterior"), Column("ruled out", figures=False)]
-    rows = [
-        [name, f"{100 * value:.1f} %", "ruled out" if name in report.excluded else ""]
-        for name, value in report.probability.items()
-    ]
-    return table(columns, rows)
+        yield f"Of the endpoint: {one_line('; '.join(report.findings), LIMIT)}."
+    if report.outcome == "inconsistent":
+        yield f"This says what was measured, not why. Other causes: {'; '.join(OTHER_CAUSES)}."
+        yield "The raw answers, and the line that repeats this: --out FILE.html, or --out FILE.json."
