@@ -152,6 +152,8 @@ def test_missing_and_kinds_are_said(make_audit: MakeAudit):
     found = {name: words(cases(make_audit)[name]) for name in kinds}
     assert "Missing for a verdict it fails: HTTP 500" in found["missing"]
     assert "No test could be made" in found["missing"]
+    assert "decides nothing" in words(make_audit(missing=("it fails",), outcome="inconclusive", closest=()))
+    assert "decides nothing" not in found["named"]
     assert "not measured: tokens were drawn at temperature 1" in found["sampled"]
     assert "Sampler, as found temperature 0.7" in found["sampled"]
     assert "More than one: some requests" in found["mixed"]

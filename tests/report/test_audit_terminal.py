@@ -66,6 +66,13 @@ def test_nothing_read_says_no_noise_and_names_no_other_cause(make_audit: MakeAud
     assert "Other causes" not in text
 
 
+def test_no_model_is_shown_where_something_is_missing(make_audit: MakeAudit):
+    made = make_audit(outcome="inconclusive", words="Inconclusive: it fails.", missing=("it fails",), closest=())
+    text = "\n".join(printed(made, 80))
+    assert "w4" not in text
+    assert "5 tokens read" in text
+
+
 def test_what_the_endpoint_says_neither_colours_nor_fills_the_screen(make_audit: MakeAudit):
     hostile = "\x1b[2J[red]\u202e" + "x" * 100_000
     lines = printed(make_audit(words=hostile, findings=(hostile,), how={"rates": hostile}), 80)

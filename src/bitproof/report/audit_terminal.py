@@ -24,7 +24,7 @@ DISTANCES = "Distances of logprobs from each model, root mean square in nats: se
 def audit_parts(report: AuditReport, *, width: int = WIDE) -> list[RenderableType]:
     """The parts to print, in their order; strings are lines, to be printed with markup=False."""
     parts: list[RenderableType] = [Text(one_line(report.words, LIMIT), style="bold"), ""]
-    if model_rows(report):
+    if model_rows(report) and not report.missing:  # with something missing they would be misread as a verdict
         parts += [_models(report, width), *_key(report, width), ""]
     return [*parts, *_lines(report)]
 
