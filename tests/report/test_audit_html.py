@@ -168,7 +168,7 @@ def test_answers_are_marked_where_they_part_and_those_come_first(make_audit: Mak
     page = page_of(make_audit())
     assert page.marks == ["R", "D"]
     assert page.text.index("River?") < page.text.index("Capital?")
-    assert "1 of 2 do not differ" in " ".join(page.text.split())
+    assert "In the same words: 1 of 2" in " ".join(page.text.split())
     ended = make_audit(answers=(Answer(question="?", text=" the", reference=" the Rhine", n_read=1),))
     assert page_of(ended).marks == [" ", "ends here"]
     nothing = make_audit(answers=(Answer(question="?", text="", reference=" the Rhine", n_read=0),))
