@@ -18,14 +18,14 @@ share of alpha: logprobs, greedy texts, sampled texts. See `stats.two_sample` fo
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
 from bitproof.audit.closed_faults import faults_of
-from bitproof.audit.closed_results import WHAT, ClosedReport
+from bitproof.audit.closed_results import WHAT, ChannelName, ClosedReport
 from bitproof.audit.comparison import MOST_LOST, ClosedPlan, Comparison
-from bitproof.audit.evidence import channels_of, sittings_p_values
+from bitproof.audit.evidence import sittings_p_values
 from bitproof.audit.probes import probe_texts
 from bitproof.audit.recording import Answer, Asking, Recording, Sitting, public_address
 from bitproof.audit.sitting import (
@@ -91,7 +91,11 @@ def record(
         sittings=(*(earlier.sittings if earlier else ()), *sittings),
     )
     answers = [answer for sitting in made.sittings for answer in sitting.answers]
-    said = [found, *(fault.words for fault in faults_of(answers, "the endpoint", asking)), *_unstable(made, plan)]
+    said = [
+        found,
+        *(fault.words for fault in faults_of(answers, "the endpoint", asking)),
+        *_unstable(_own_p_values(made, plan), plan),
+    ]
     return replace(made, findings=tuple(words for words in said if words))
 
 
@@ -110,7 +114,8 @@ def compare(
     """
     comparison = Comparison(recording.asking, plan, ("the recording", "the endpoint"), recording=recording)
     label = f"compare {plan.seed} {recording.digest}"
-    unstable = _unstable(recording, plan)
+    comparison.own_p_values = _own_p_values(recording, plan)
+    unstable = _unstable(comparison.own_p_values, plan)
     if not unstable:
         comparison.progress, comparison.total = progress, len(recording.asking.probes) * (1 + recording.asking.samples)
         order = probe_order(recording.asking, label=label)
@@ -194,13 +199,14 @@ def _check_same(earlier: Recording, endpoint: str, model: str) -> None:
         )
 
 
-def _unstable(recording: Recording, plan: ClosedPlan) -> list[str]:
-    """The kinds of evidence in which the recording's own sittings differ."""
-    level = plan.alpha / len(channels_of(recording.asking))
+def _unstable(p_values: Mapping[ChannelName, float], plan: ClosedPlan) -> list[str]:
+    """The kinds of evidence in which a recording's own sittings differ."""
     return [
         f"the {WHAT[name]} of the recording's own sittings differ (p {p:.2g})"
-        for name, p in sittings_p_values(
-            recording, alpha=plan.alpha, least_nats=plan.least_nats, seed=plan.seed
-        ).items()
-        if p <= level
+        for name, p in p_values.items()
+        if p <= plan.alpha / len(p_values)
     ]
+
+
+def _own_p_values(recording: Recording, plan: ClosedPlan) -> dict[ChannelName, float]:
+    return sittings_p_values(recording, alpha=plan.alpha, least_nats=plan.least_nats, seed=plan.seed)

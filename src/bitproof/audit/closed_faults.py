@@ -18,7 +18,7 @@ __all__ = ["Fault", "differing_pairs", "faults", "faults_of"]
 
 TEXTS: tuple[ChannelName, ...] = ("greedy", "sampled")
 FEW = 0.1  # share of answers that may be odd without a fault
-FEWEST_PROBES = 4  # below that nothing is said of a side
+FEWEST_PROBES = 4  # before a side's own spread, or what it lacks, is judged
 
 
 @dataclass(frozen=True)
@@ -63,12 +63,9 @@ def faults_of(answers: Sequence[Answer], name: str, asking: Asking) -> list[Faul
     sampled = [answer for answer in answers if answer.sampled]
     greedy = [answer for answer in answers if not answer.sampled]
     for kind, some in (("greedy", greedy), ("sampled", sampled)):
-        if len(_by_probe(some)) >= FEWEST_PROBES and _share(some, lambda answer: not answer.text.strip()) > 0.5:
+        if _share(some, lambda answer: not answer.text.strip()) > 0.5:
             spoilt: ChannelName = "greedy" if kind == "greedy" else "sampled"
             found.append(Fault(f"{name} answers mostly with nothing in {_limit(asking, kind)} tokens", (spoilt,)))
-    several = {probe: group for probe, group in _by_probe(sampled).items() if len(group) > 1}
-    if len(several) < FEWEST_PROBES:
-        return found
     warm = differing_pairs(sampled, pieces=asking.sampled_tokens)
     cold = differing_pairs(greedy, pieces=asking.sampled_tokens)
     if warm == 0:
@@ -79,7 +76,7 @@ def faults_of(answers: Sequence[Answer], name: str, asking: Asking) -> list[Faul
                 ("sampled",),
             )
         )
-    elif warm and cold is not None and cold > 0.5 * warm:
+    elif warm and cold is not None and cold > 0.5 * warm and len(_by_probe(greedy)) >= FEWEST_PROBES:
         found.append(
             Fault(
                 f"{name} answers differently at temperature 0 in {100 * cold:.0f} % of repeats, at"

@@ -8,7 +8,7 @@ from random import Random
 
 from bitproof.audit.closed_faults import Fault, differing_pairs, faults
 from bitproof.audit.closed_results import WHAT, Channel, ChannelName, ClosedOutcome, ClosedReport
-from bitproof.audit.evidence import Watch, channels_of, sittings_p_values
+from bitproof.audit.evidence import Watch, channels_of
 from bitproof.audit.recording import Answer, Asking, Recording
 from bitproof.audit.sitting import Sitter, greedy_requests, kind_of, probe_order, sampled_requests
 from bitproof.engines.generation import Generator, Request
@@ -50,8 +50,9 @@ class Comparison:
         ]
         self.sitters = [Sitter(max_tokens=plan.max_tokens), Sitter(max_tokens=plan.max_tokens)]
         self.progress: Progress | None = None
-        self.total = self.done = self.unasked = 0
-        self.complete = False  # all that was planned has been asked
+        self.total = self.done = 0
+        self.ended: set[bool] = set()  # whether sampled: the phases in which all was asked
+        self.own_p_values: dict[ChannelName, float] = {}  # of the recording's sittings
         self.findings: list[str] = []
         self.extra: list[Fault] = []
 
@@ -72,8 +73,8 @@ class Comparison:
                 self._add(waiting.pop(0), sampled=sampled)
 
         self.sitters[1].ask(engine, requests, on_answer=keep, enough=lambda: self.over)
-        self.unasked += len(waiting)
-        self.complete = sampled and not self.unasked
+        if not waiting:
+            self._end(sampled=sampled)
 
     def ask_both(self, engines: Sequence[Generator], label: str) -> None:
         """Ask both sides, one request at a time, each question's requests in a random order."""
@@ -91,7 +92,7 @@ class Comparison:
                 if self.over:
                     return
                 self._add(probe, sampled=sampled)
-        self.complete = not self.over
+            self._end(sampled=sampled)
 
     def confirm(self, engine: Generator) -> None:
         """Before a difference of greedy texts is believed: does the endpoint still repeat itself at temperature 0?"""
@@ -131,23 +132,14 @@ class Comparison:
 
     def report(self, missing: list[str], *, endpoint: str, model: str, against: str) -> ClosedReport:
         """The verdict on what was asked."""
-        if self.complete:
-            for watch in self.watches:
-                watch.evidence.end()
         missing = [*missing, *self._missing()]
         found, spoiled = self.found, self.spoiled()
-        own = (
-            {}
-            if self.recording is None
-            else sittings_p_values(
-                self.recording, alpha=self.plan.alpha, least_nats=self.plan.least_nats, seed=self.plan.seed
-            )
-        )
-        look = self.complete and not found and not missing
+        look = len(self.ended) == 2 and not found and not missing
+        in_turn = NotMeasured("both were asked in turn, in random order")
         channels = tuple(
             watch.channel(
                 spoiled=spoiled.get(watch.name, ""),
-                sittings_p_value=own.get(watch.name, NotMeasured("both were asked at the same time, in random order")),
+                sittings_p_value=self.own_p_values.get(watch.name, in_turn),
                 look=look,
             )
             for watch in self.watches
@@ -196,6 +188,13 @@ class Comparison:
         for watch in self.watches:
             if (watch.name == "sampled") == sampled:
                 watch.add(sides)
+
+    def _end(self, *, sampled: bool) -> None:
+        """All requests of one phase have been asked, and its permutation tests are made."""
+        self.ended.add(sampled)
+        for watch in self.watches:
+            if (watch.name == "sampled") == sampled:
+                watch.evidence.end()
 
     def _finds(self, name: str) -> bool:
         watch = next((watch for watch in self.watches if watch.name == name), None)

@@ -137,10 +137,9 @@ def public_address(url: str) -> str:
     """An address without what may hold a secret: user, password, query and fragment."""
     try:
         parts = urlsplit(url)
-        host = f"{parts.hostname or ''}{'' if parts.port is None else f':{parts.port}'}"
     except ValueError:
         return ""
-    return urlunsplit((parts.scheme, host, parts.path, "", "")) if parts.scheme else ""
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", "")) if parts.scheme else ""
 
 
 def write_recording(recording: Recording, path: Path) -> None:

@@ -42,7 +42,7 @@ __all__ = ["Evidence", "Stratum", "chance_of_finding", "deal", "scores"]
 Floats = NDArray[np.float64]
 
 BETS = np.array([1.0, 2.0, 4.0, 8.0, 16.0])  # for scores of distances in [0, 1]
-FEWEST = 1999  # dealings
+FEWEST = 999  # dealings
 
 
 def scores(distances: ArrayLike, dealings: ArrayLike) -> Floats:
@@ -105,7 +105,7 @@ class Evidence:
     def __init__(self, *, level: float, seed: int, n_dealings: int | None = None) -> None:
         if not 0 < level < 1:
             raise ValueError(f"a level of {level} is not between 0 and 1")
-        self.level, self.n_dealings = level, n_dealings or max(FEWEST, math.ceil(10 / level))
+        self.level, self.n_dealings = level, n_dealings or max(FEWEST, math.ceil(6 / level))
         self._random = np.random.default_rng(seed)
         self._log_e = np.zeros(len(BETS))
         self._scores = np.zeros(1 + self.n_dealings)
