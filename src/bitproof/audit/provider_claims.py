@@ -86,10 +86,13 @@ def listed(endpoint: Endpoint, record: Any) -> tuple[list[Claim], tuple[float, f
     Prices are in US dollars for a million prompt and answer tokens. Of several endpoints behind one pin, each precision
     is a claim, and there is a price only if all have the same.
     """
-    entries = record.get("data", {}).get("endpoints", []) if isinstance(record, dict) else []
+    data = record.get("data") if isinstance(record, dict) else None
+    entries = data.get("endpoints") if isinstance(data, dict) else None
     pin = endpoint.provider.lower()
     claims, prices = [], []
     for entry in entries if isinstance(entries, list) else []:
+        if not isinstance(entry, dict):
+            continue
         tag, owner = (str(entry.get(key, "")).lower() for key in ("tag", "provider_name"))
         if pin and pin not in (tag, owner, tag.partition("/")[0]):
             continue

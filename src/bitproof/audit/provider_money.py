@@ -109,5 +109,5 @@ def _margin(name: str, price: tuple[float, float] | None, variant: str, costing:
     try:
         found = margin(api, costing.device, variant, variant, costing.terms, costing.catalogue)
     except BitproofError as error:
-        return NotMeasured(f"{variant} cannot be costed: {error.what}")
+        return NotMeasured(f"{variant} cannot be costed ({error.what.rstrip('.')})")
     return found.margin_claimed

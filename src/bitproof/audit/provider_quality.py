@@ -32,14 +32,18 @@ from bitproof.types import Grade, Item, NotMeasured, Progress, Response, ToolCal
 
 __all__ = ["Asked", "LocalReference", "SuitePlan", "measure_quality"]
 
+NEXT_TO_NOTHING = 1e-12
 NO_REFERENCE = NotMeasured("no reference was asked: mark an endpoint `reference: true`, or give --model")
 
 
 @dataclass(frozen=True, kw_only=True)
 class SuitePlan:
-    """What is asked: a profile of the suite, some of its slices (all of its own where empty), and the user's items."""
+    """What is asked: a profile of the suite, some of its slices (all of its own where empty), and the user's items.
 
-    profile: Profile
+    Without a profile, the user's items alone.
+    """
+
+    profile: Profile | None
     slices: tuple[str, ...] = ()
     further: tuple[Item, ...] = ()
     seed: int = 0
@@ -106,7 +110,7 @@ def measure_quality(
         rounds = Rounds(list(engines), seed=plan.seed, at_once=at_once)
 
         def ask(name: str) -> Answers:
-            subject = replace(subjects[name], engine=InTurn(engines[name], name, rounds))
+            subject = replace(subjects[name], engine=InTurn(engines[name], name, rounds, lenient=True))
             runner = Runner(store, suite.items, None, seed=plan.seed, budget=(budgets or {}).get(name))
             return runner.ask(subject, progress=tally.of(name))
 
@@ -130,12 +134,14 @@ def _subject(name: str, engine: Generator) -> Subject:
 def _alone(subject: Subject, seed: int) -> Subject:
     """A subject that nobody else is asked beside."""
     rounds = Rounds([subject.name], seed=seed, at_once=1)
-    return replace(subject, engine=InTurn(subject.engine, subject.name, rounds))
+    return replace(subject, engine=InTurn(subject.engine, subject.name, rounds, lenient=True))
 
 
 def _suite(store: Store, plan: SuitePlan, lead: Subject, tokenizer: Any, reference_digest: str) -> Suite:
     """The suite at levels that suit the reference: known ones, or chosen now by `lead`'s score, and kept."""
     profile = plan.profile
+    if profile is None:
+        return Suite(name="own items", seed=plan.seed, items=plan.further)
     wanted = [find_slice(name) for name in plan.slices or profile.slices] or list(slices().values())
     levels = {name: found for name, found in shipped_levels(reference_digest).items() if found}
     unknown = [slice_ for slice_ in wanted if slice_.name not in levels]
@@ -189,8 +195,10 @@ def _against(items: Sequence[Item], found: _Graded, reference: _Graded) -> tuple
     if not paired.reference_score.sum():
         return difference, NotMeasured("the reference's score is 0")
     _, index = np.unique(paired.cluster, return_inverse=True)
-    theirs = np.bincount(index, weights=paired.reference_score)
-    return difference, ratio_of_sums(np.bincount(index, weights=paired.variant_score), theirs)
+    # A cluster in which the reference has no point counts too: what was gained there is retained.
+    theirs = np.maximum(np.bincount(index, weights=paired.reference_score), NEXT_TO_NOTHING)
+    retained = ratio_of_sums(np.bincount(index, weights=paired.variant_score), theirs)
+    return difference, replace(retained, n=len(paired.pairs))
 
 
 def _score(items: Sequence[Item], found: _Graded) -> Share:

@@ -164,13 +164,13 @@ class InTurn(Counted):
     """An endpoint's engine that waits for its turn in `rounds`, and remembers its answers.
 
     A request that was answered before is answered from memory: so an audit can be gone through again at another level
-    without asking again. Where the engine as a whole fails, this request and all later ones are errors: what was
-    answered before stands.
+    without asking again. Where the engine as a whole fails, a `lenient` one answers this request and all later ones
+    with errors: what was answered before stands.
     """
 
-    def __init__(self, engine: Generator, provider: str, rounds: Rounds) -> None:
+    def __init__(self, engine: Generator, provider: str, rounds: Rounds, *, lenient: bool = False) -> None:
         super().__init__(engine)
-        self.rounds = rounds
+        self.rounds, self._lenient = rounds, lenient
         self.seconds: list[float] = []  # of each answer
         self._provider, self._broken = provider, ""
         self._known: dict[str, tuple[Request, Completion]] = {}
@@ -190,6 +190,8 @@ class InTurn(Counted):
                 try:
                     super().generate([request], answers.append)
                 except (EnvironmentFailed, UsageError) as error:
+                    if not self._lenient:
+                        raise
                     self._broken = error.what
         if not answers:
             return Completion(key=request.key, finish="error", error=self._broken)

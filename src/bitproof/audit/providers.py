@@ -27,19 +27,17 @@ from bitproof.audit.provider_quality import Asked, LocalReference, SuitePlan, me
 from bitproof.audit.provider_results import NO_SUITE, ProviderResult, ProvidersReport, Quality, Share
 from bitproof.audit.provider_turns import Counted, InTurn, Rounds, Tally, side_by_side
 from bitproof.audit.results import AuditReport
-from bitproof.engines.generation import Completion, Generator, Request
+from bitproof.engines.generation import Generator
 from bitproof.engines.http import HttpGenerator
 from bitproof.engines.http_failures import Failure
-from bitproof.errors import BitproofError, EnvironmentFailed, UsageError
+from bitproof.errors import BitproofError, UsageError
 from bitproof.evaluate.runner import Budget
 from bitproof.stats.cluster import proportion
 from bitproof.stats.quantiles import quantile_interval
-from bitproof.types import Estimate, Message, NotMeasured, Progress
+from bitproof.types import Estimate, NotMeasured, Progress
 
 __all__ = ["ProvidersPlan", "providers"]
 
-HELLO = (Message(role="user", content="Hello."),)
-FEWER = (8, 5, 0)  # logprobs a token, where an endpoint takes no more
 NOT_AUDITED = "Not audited: without a profile of the reference there is nothing to compare with."
 NOT_REACHED = NotMeasured("the endpoint could not be asked")
 
@@ -63,7 +61,6 @@ class _Provider:
 
     endpoint: Endpoint
     engine: Counted
-    top: int = 0
     error: str = ""
     report: AuditReport | None = None
     level: float | None = None
@@ -95,11 +92,12 @@ def providers(
     with ExitStack() as stack:
         found = [_Provider(endpoint=one, engine=Counted(opener(one))) for one in endpoints.endpoints]
         for one in found:
-            _reach(one, stack, plan.audit.top)
+            _reach(one, stack)
         reached = [one for one in found if not one.error]
         _check_prices(reached, plan)
         if profile is not None and reached:
             _audit(reached, profile, plan, n=len(found), progress=progress)
+            reached = [one for one in reached if not one.error]
         asked = None
         if plan.suite is not None and reached:
             asked = _ask_suite(reached, plan, out=out, local=local, profile=profile, progress=progress)
@@ -124,15 +122,12 @@ def providers(
     )
 
 
-def _reach(one: _Provider, stack: ExitStack, top: int) -> None:
-    """Open an endpoint, find out how many logprobs it gives, and read what OpenRouter lists of it."""
+def _reach(one: _Provider, stack: ExitStack) -> None:
+    """Open an endpoint, and read what OpenRouter lists of it."""
     engine = one.engine.engine
     try:
         stack.enter_context(engine)
         one.endpoint = replace(one.endpoint, model=getattr(engine, "model", "") or one.endpoint.model)
-        one.top = _settled(
-            one.engine, top if one.endpoint.top_logprobs is None else min(top, one.endpoint.top_logprobs)
-        )
     except BitproofError as error:
         one.error = error.what
         return
@@ -145,18 +140,6 @@ def _reach(one: _Provider, stack: ExitStack, top: int) -> None:
             return
         if one.price is None and price is not None:
             one.price, one.price_source = price, "OpenRouter's list"
-
-
-def _settled(engine: Generator, most: int) -> int:
-    """The most logprobs a token that an endpoint takes and gives; raises EnvironmentFailed where it does not answer."""
-    error = ""
-    for top in (most, *(few for few in FEWER if few < most)):
-        answers: list[Completion] = []
-        engine.generate([Request(key=f"hello {top}", messages=HELLO, max_tokens=4, top_logprobs=top)], answers.append)
-        if answers and answers[0].finish != "error":
-            return top if answers[0].logprobs else 0
-        error = answers[0].error if answers else "no answer"
-    raise EnvironmentFailed(f"it does not answer ({error})")
 
 
 def _check_prices(reached: Sequence[_Provider], plan: ProvidersPlan) -> None:
@@ -180,21 +163,27 @@ def _audit(
     while True:
         tally = Tally(left, progress)
 
-        def run(name: str, level: float, report: Progress) -> AuditReport:
+        def run(name: str, level: float, report: Progress) -> None:
             one = by_name[name]
-            test = plan.audit.test or (None if one.top else "text")
-            asked = replace(plan.audit, alpha=level, top=max(1, one.top), test=test)
+            limit = one.endpoint.top_logprobs
+            test = plan.audit.test or ("text" if limit == 0 else None)
+            top = min(plan.audit.top, limit or plan.audit.top)
+            asked = replace(plan.audit, alpha=level, top=top, test=test)
             url, model = one.endpoint.url, one.endpoint.model
-            return audit(turns[name], profile, asked, endpoint=url, model=model, progress=report)
+            try:
+                one.report = audit(turns[name], profile, asked, endpoint=url, model=model, progress=report)
+                one.level = level
+            except BitproofError as error:
+                one.error = one.error if one.report else error.what
 
-        jobs = {name: partial(run, name, level, tally.of(name)) for name in left}
-        for name, report in side_by_side(rounds, jobs).items():
-            by_name[name].report, by_name[name].level = report, level
-        excluded = [one for one in reached if one.report and one.report.outcome == "inconsistent"]
-        still = [name for name in left if by_name[name] not in excluded]
-        if len(still) == len(left) or not still:
+        side_by_side(rounds, {name: partial(run, name, level, tally.of(name)) for name in left})
+        excluded = [name for name, one in by_name.items() if one.report and one.report.outcome == "inconsistent"]
+        if not set(excluded) & set(left):
             break
-        left, level = still, plan.audit.alpha / (n - len(excluded))
+        left = [name for name in left if by_name[name].report and name not in excluded]
+        if not left:
+            break
+        level = plan.audit.alpha / (n - len(excluded))
         rounds = Rounds(left, seed=plan.audit.seed + 1, at_once=plan.at_once)
         for name in left:
             turns[name].rounds = rounds

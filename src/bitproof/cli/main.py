@@ -30,6 +30,7 @@ COMMANDS = (
     "report",
     "profile",
     "audit",
+    "providers",
     "check",
     "bench",
     "cost",
