@@ -3,20 +3,22 @@
 Both compare an endpoint with the reference as another engine serves it, place by place. A place is a token of the
 answer to a prompt; it can be compared up to the first token in which the two answers differ, that one included.
 
-LT: Chauvin, Le Merrer, Taiani, Tredan, Log Probability Tracking of LLM APIs, arXiv 2512.03816, section 3. Of every
-token in the top k of either side the logprobs are averaged over repeated requests on each side; a token that is missing
-from one answer counts as its smallest logprob there (left censoring); the statistic is the mean absolute difference of
-the two averages. Deviations: the paper asks one prompt again and again and permutes labels over the repeats; here each
-of many prompts is asked once, so that a permutation within a prompt changes nothing (|a - b| = |b - a|), and the
-threshold comes from the bank; the statistic is averaged over places.
+LT: Chauvin, Le Merrer, Taiani, Tredan, Log Probability Tracking of LLM APIs, arXiv 2512.03816, in the form of the
+authors' code (github.com/timothee-chauvin/track-llm-apis, analyze_logprobs.py). Of every token in the top k of either
+side the logprobs are averaged over repeated requests on each side; a token that is missing from one answer counts as
+its smallest logprob there (left censoring); the statistic is the mean absolute difference of the two averages.
+Deviations: the paper asks one prompt again and again and permutes labels over the repeats; here each of many prompts is
+asked once, so that a permutation within a prompt changes nothing (|a - b| = |b - a|), and the threshold comes from the
+bank; the statistic is averaged over places.
 
-B3IT: Chauvin et al., Token-Efficient Change Detection in LLM APIs, arXiv 2602.11083, algorithm of section 5: border
-inputs, whose first token at T=0 is nearly tied, total variation between the distributions of the first tokens, averaged
-over inputs. Deviations: the paper finds border inputs among thousands of one-token prompts by servers' own wavering,
-and samples each of them often. Here they are the hold-out prompts in which the reference's two likeliest first tokens
-are nearest; servers hardly waver when one request is in flight, so each is asked once, and the total variation of two
-single tokens is 0 or 1. `places="path"` takes the further tokens of the answers as inputs of their own, each paid for
-with one token, as if the endpoint took a begun answer: more inputs than the paper's, at the same price.
+B3IT: Chauvin et al., Token-Efficient Change Detection in LLM APIs, arXiv 2602.11083, and its code (analyze_bi.py):
+border inputs, whose first token at T=0 is nearly tied, total variation between the distributions of the first tokens,
+averaged over inputs. Deviations: the paper finds border inputs among thousands of one-token prompts by servers' own
+wavering, and samples each of them often. Here they are the hold-out prompts in which the reference's two likeliest
+first tokens are nearest; servers hardly waver when one request is in flight, so each is asked once, and the total
+variation of two single tokens is 0 or 1. `places="path"` takes the further tokens of the answers as inputs of their
+own, each paid for with one token, as if the endpoint took a begun answer: more inputs than the paper's, at the same
+price.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Model Equality Testing: the MMD of the texts, from samples at T=1 of both sides.
 
 Gao, Liang, Guestrin, Model Equality Testing: Which Model Is This API Serving?, arXiv 2410.20247: MMD with a Hamming
-kernel on characters (section 3), p-values by permutation. The statistic is computed by the authors' package
-(`peers/ask_met.py`). Deviations: labels are permuted within each prompt, which is exact given the prompts, where the
-package permutes over all of them together; one table of the package's statistics serves all audits.
+kernel on characters, p-values by permutation. The statistic is computed by the authors' package (`peers/ask_met.py`).
+Deviations: labels are permuted within each prompt, which is exact given the prompts, where the package permutes over
+all of them together; one table of the package's statistics serves all audits.
 
 An audit takes whole prompts, all cached answers of each. The reference side are as many samples of the reference as
 another engine serves it; they cost nothing.

@@ -1,21 +1,23 @@
 """Two peers that read text with the reference's weights at hand: Token-DiFR at T=0, RUT at T=1.
 
-Token-DiFR: Karvonen et al., DiFR: Inference Verification Despite Nondeterminism, arXiv 2511.20621, section 3. The score
-of a token is how far it lies below the token that the trusted reference would have taken, given the same tokens before
-it and the same random numbers, clipped at the 99.9th percentile of trusted scores; tokens are averaged. At T=0 there
-are no random numbers and the score is the margin in logits, which is the one case that PyPI's `token-difr` 0.1.2 offers
-for providers ("temperature must be 0"). That package verifies in vLLM on CUDA or through two paid APIs and installs
-their clients, so the statistic is computed here. Deviations: the package sets tokens outside top-k 50 and top-p .95
-aside as infinite margins, which at T=0 happens to nearly every disagreement with a confident reference; here they have
-their margin, and the clip bounds it, as in the authors' plots. The bank is what is trusted.
+Token-DiFR: Karvonen et al., DiFR: Inference Verification Despite Nondeterminism, arXiv 2511.20621, Token-DiFR. The
+score of a token is how far it lies below the token that the trusted reference would have taken, given the same tokens
+before it and the same random numbers, clipped at the 99.9th percentile of trusted scores; tokens are averaged. At T=0
+there are no random numbers and the score is the margin in logits, which is the one case that PyPI's `token-difr` 0.1.2
+offers for providers ("temperature must be 0"). That package verifies in vLLM on CUDA or through two paid APIs and
+installs their clients, so the statistic is computed here; on random logits its margins and ours were equal to the last
+bit. Deviation: the package calls the margin of a token outside top-k 50 or top-p .95 infinite and counts it apart; here
+it is clipped like the others, as in the code of the paper's plots (github.com/adamkarvonen/difr). The bank is what is
+trusted.
 
-RUT: Zhu et al., Auditing Black-Box LLM APIs with a Rank-Based Uniformity Test, arXiv 2506.06975, sections 3 and 4. Of
-each prompt one answer of the endpoint and m answers of the reference get a score under the reference, the mean
-log-rank of their tokens; the randomised rank of the endpoint's score among the others is uniform if the models are the
-same, which the Cramer-von Mises test looks at. Deviations: ranks are (number below + U (ties + 1)) / (m + 1), exactly
-uniform for any m; the m answers are the cached samples of the reference in engines of other families, 8 where the paper
-takes 100, which shrinks shifts of the ranks by m / (m + 1) and so asks for a quarter more tokens; all samples of a
-prompt may serve, one for each time that an audit draws the prompt. Both sides are read as the tokenizer reads the text.
+RUT: Zhu et al., Auditing Black-Box LLM APIs with a Rank-Based Uniformity Test, arXiv 2506.06975, the method with its
+log-rank score. Of each prompt one answer of the endpoint and m answers of the reference get a score under the
+reference, the mean log-rank of their tokens; the randomised rank of the endpoint's score among the others is uniform if
+the models are the same, which the Cramer-von Mises test looks at. Deviations: ranks are (number below + U (ties + 1)) /
+(m + 1), exactly uniform for any m; the m answers are the cached samples of the reference in engines of other families,
+8 of them, where the paper draws many from local weights, which shrinks shifts of the ranks by m / (m + 1) and so asks
+for a quarter more tokens; all samples of a prompt may serve, one for each time that an audit draws the prompt. Both
+sides are read as the tokenizer reads the text.
 """
 
 from __future__ import annotations
