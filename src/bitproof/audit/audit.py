@@ -19,12 +19,12 @@ from typing import Literal
 from bitproof.audit.choosing import first_tokens
 from bitproof.audit.conversation import Conversation
 from bitproof.audit.equals import equals, spread_nats
-from bitproof.audit.logprobs import LOOKS, LogprobTest
+from bitproof.audit.logprobs import LogprobTest
 from bitproof.audit.naming import Namer
 from bitproof.audit.observe import Reader, Reading, probe_order, probe_requests
 from bitproof.audit.preflight import FINEST_FLOOR_NATS, alternatives, enough_said, logprob_fault
 from bitproof.audit.profile import REFERENCE, Profile
-from bitproof.audit.repeats import SURE, Samples, apart_nats, asked_again, texts_apart
+from bitproof.audit.repeats import SURE, Samples, apart_nats, asked_again, in_two_ways, texts_apart
 from bitproof.audit.reporting import Gathered, report_of
 from bitproof.audit.results import AuditReport
 from bitproof.audit.standing import MIXED, Standing
@@ -111,7 +111,7 @@ class _Audit:
             if self.talk.warm:
                 self._warm(self.talk.warm)
             elif standing and standing.outcome != "inconclusive" and not self.lacking:
-                self._ask_again(standing)
+                standing = self._ask_again(standing)
         if self.kind == "sampled":
             standing = self._sampled()
         if self.talk.broken:
@@ -219,32 +219,36 @@ class _Audit:
         alpha, budget = self.plan.alpha, self.budget
         if self.kind == "text":
             return TextTest(TextTables(self.profile), alpha=alpha, ignored=self.equals)
-        looks = LOOKS if self.kind == "top-logprobs" else (*LOOKS, 80, 120, 160)
         namer = Namer(self.profile, top=top if self.kind == "top-logprobs" else 1)
-        kept = tuple(look for look in looks if look < budget) or LOOKS[:1]
-        return LogprobTest(namer, alpha=alpha, looks=kept, ignored=self.equals)
+        return LogprobTest(namer, alpha=alpha, most=budget, ignored=self.equals)
 
-    def _ask_again(self, standing: Standing) -> None:
+    def _ask_again(self, standing: Standing) -> Standing:
         """Before a verdict from text, or from logprobs that fit no name: are the same questions answered alike?"""
         pairs = asked_again(self.talk, self._ask)
         if isinstance(self.test, LogprobTest):
-            apart = [apart_nats(*pair) for pair in islice(pairs, 0 if standing.closest else SURE)]
-            worst = max((one for one in apart if one is not None), default=0.0)
+            apart_each = [apart_nats(*pair) for pair in islice(pairs, 0 if standing.closest else SURE)]
+            worst = max((one for one in apart_each if one is not None), default=0.0)
             if worst > UNSTEADY * max(self.floor_nats, FINEST_FLOOR_NATS):
                 self.noticed.append(
                     f"the same question came with other logprobs when it was asked again, {worst:.2g} nats apart where"
                     f" benign engines differ by {self.floor_nats:.2g}: more than one model answers, or noise is added"
                 )
-            return
-        sound = standing.outcome == "consistent" or standing.closest[:1] == (MIXED,)
-        apart_, alike = texts_apart(islice(pairs, 1) if sound else pairs, sure=not standing.closest)
-        words = f"{apart_} of {apart_ + alike} questions asked again at temperature 0 were answered differently"
-        if apart_ == SURE:
+            return standing
+        mixed, consistent = standing.closest[:1] == (MIXED,), standing.outcome == "consistent"
+        apart, alike = texts_apart(islice(pairs, 1) if mixed else pairs, sure=not standing.closest)
+        words = f"{len(apart)} of {len(apart) + alike} questions asked again at temperature 0 were answered differently"
+        if len(apart) < SURE:
+            self.noticed += [words] * bool(apart)
+        elif not in_two_ways(self.talk, self._ask, apart):
             self._warm(f"{words}: its temperature is locked, or more than one model answers")
-        elif apart_:
-            self.noticed.append(words)
-        if not sound and not standing.closest and max(apart_, alike) < SURE:
+        elif consistent:
+            self.lacking.append(f"{words}, in two ways: more than one model answers")
+        else:
+            self.noticed.append(f"{words}, in two ways")
+            return replace(standing, closest=(MIXED,))
+        if not standing.closest and max(len(apart), alike) < SURE:
             self.lacking.append("the budget is spent before it is known whether temperature 0 is heeded")
+        return standing
 
     def _warm(self, why: str) -> None:
         """Temperature 0 cannot be relied on: take text at temperature 1 where the plan leaves the test open."""

@@ -4,9 +4,9 @@ answers."""
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import cycle
+from itertools import cycle, islice
 
 import numpy as np
 
@@ -16,21 +16,25 @@ from bitproof.audit.preflight import degenerate
 from bitproof.audit.profile import REFERENCE, Profile
 from bitproof.engines.generation import Completion, Request
 
-__all__ = ["SURE", "Pair", "Samples", "apart_nats", "asked_again", "texts_apart"]
+__all__ = ["SURE", "Pair", "Samples", "apart_nats", "asked_again", "in_two_ways", "texts_apart"]
 
 SURE = 3  # pairs of one kind, before it is said which kind it is
 UNLIKELY = 1e-3
 CHARACTERS = 3  # of a token, at least on average: of an answer longer than asked for, no more is compared
 
 Pair = tuple[Completion, Completion]
+Ask = Callable[[Request], Completion | None]
 
 
-def asked_again(talk: Conversation, ask: Callable[[Request], Completion | None]) -> Iterator[Pair]:
-    """Answers, and the answers to the same requests now, from the first one on; until `ask` says None."""
+def asked_again(talk: Conversation, ask: Ask, *, only: Container[str] | None = None) -> Iterator[Pair]:
+    """Answers, and the answers to the same requests now, from the first one on; until `ask` says None.
+
+    `only` are the keys of requests to be asked again; None for all that were answered with something.
+    """
     pairs = zip(talk.completions, talk.requests, strict=True)
     told = [(one, request) for one, request in pairs if one.finish != "error" and (one.text or one.logprobs)]
-    for number, (completion, request) in enumerate(cycle(told)):
-        again = ask(replace(request, key=f"{request.key.partition('.')[0]}.again{number}"))
+    for completion, request in cycle([one for one in told if only is None or one[0].key in only]):
+        again = ask(replace(request, key=f"{request.key.partition('.')[0]}.again{len(talk.completions)}"))
         if again is None:
             return
         if again.finish != "error":
@@ -38,17 +42,34 @@ def asked_again(talk: Conversation, ask: Callable[[Request], Completion | None])
             yield replace(completion, text=completion.text[:most]), replace(again, text=again.text[:most])
 
 
-def texts_apart(pairs: Iterable[Pair], *, sure: bool) -> tuple[int, int]:
-    """How many pairs have different texts, and how many the same: until `SURE` of a kind, or one where it is the same.
+def texts_apart(pairs: Iterable[Pair], *, sure: bool) -> tuple[list[Pair], int]:
+    """The pairs that have different texts, and how many have the same: until `SURE` of a kind, or one that is the same.
 
-    With `sure` the first pair is not enough.
+    With `sure` one that is the same is not enough.
     """
-    apart = alike = 0
+    apart, alike = list[Pair](), 0
     for one, other in pairs:
-        apart, alike = apart + (one.text != other.text), alike + (one.text == other.text)
-        if max(apart, alike) == SURE or not (sure or apart):
+        if one.text == other.text:
+            alike += 1
+        else:
+            apart.append((one, other))
+        if max(len(apart), alike) == SURE or not (sure or apart):
             break
     return apart, alike
+
+
+def in_two_ways(talk: Conversation, ask: Ask, apart: Sequence[Pair]) -> bool:
+    """Whether questions that were answered differently have two answers, however often they are asked.
+
+    So it is where two models answer, and each always says the same; tokens that are drawn have more.
+    """
+    answers: defaultdict[str, set[str]] = defaultdict(set)
+    for one, other in apart:
+        answers[one.key] |= {one.text, other.text}
+    more = list(islice(asked_again(talk, ask, only=frozenset(answers)), SURE * len(answers)))
+    for one, other in more:
+        answers[one.key].add(other.text)
+    return len(more) == SURE * len(answers) and max(map(len, answers.values())) == 2
 
 
 def apart_nats(one: Completion, other: Completion) -> float | None:
