@@ -140,6 +140,13 @@ def test_the_page_has_one_row_an_endpoint_and_makes_no_request(make: Any):
     assert not re.search(r"<(script|img|link|iframe)|\son\w+=|url\(", page)
     assert "default-src 'none'" in page
     assert "bitproof providers e.yaml" in page
+    assert "The whole audit" not in page
+
+
+def test_the_page_leads_to_whole_audits(make: Any):
+    report = make("inconsistent", "unreachable")
+    page = render(report, version="0", audits={report.providers[0].name: "audits/01-x.html"})
+    assert page.count('<a href="audits/01-x.html">The whole audit</a>') == 1
 
 
 def test_what_others_wrote_is_shown_and_does_nothing(make: Any):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -101,7 +102,7 @@ def providers(
     found = read_endpoints(Path(endpoints))
     audited = profile_file is not None or reference is not None
     profile = find_profile(Path(profile_file) if profile_file else None, reference) if audited else None
-    if profile is None and suite is None and not items:
+    if not audited and suite is None and not items:
         raise UsageError(
             "there is nothing to ask", remedy="Give --profile FILE for audits, --suite core:code for quality, or both."
         )
@@ -196,13 +197,21 @@ def _estimate(endpoints: Endpoints, plan: ProvidersPlan, audited: bool) -> None:
 
 
 def _write(result: ProvidersReport, out: Path) -> None:
+    """The data, the page, and a page of each audit that it leads to."""
     from bitproof import __version__
+    from bitproof.report.audit_html import render as render_audit
     from bitproof.report.json_ import to_json
     from bitproof.report.providers_html import render
     from bitproof.store.files import write_text
 
+    audits = {}
+    for number, one in enumerate(result.providers, 1):
+        if one.audit is not None:
+            audits[one.name] = f"audits/{number:02}-{re.sub('[^A-Za-z0-9._-]+', '-', one.name)}.html"
+            page = render_audit(replace(one.audit, command=result.command), version=__version__)
+            write_text(out / audits[one.name], page)
     write_text(out / "report.json", to_json(result))
-    write_text(out / "report.html", render(result, version=__version__))
+    write_text(out / "report.html", render(result, version=__version__, audits=audits))
     say(f"Report: {out / 'report.html'}")
 
 
