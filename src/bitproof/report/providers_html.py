@@ -22,7 +22,7 @@ def render(report: ProvidersReport, *, version: str, audits: Mapping[str, str] |
         .render(
             report=report,
             headline=headline(report),
-            rows=[(provider_row(one), one) for one in report.providers],
+            rows=[provider_row(one) for one in report.providers],
             details=[(one, details(one), (audits or {}).get(one.name, "")) for one in report.providers],
             notes=notes(report),
             not_why=NOT_WHY if report.reference else "",

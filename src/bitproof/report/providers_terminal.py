@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from rich.console import RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -27,7 +28,7 @@ def providers_parts(report: ProvidersReport, *, width: int = WIDE) -> list[Rende
         parts += [_quality(rows, width), ""]
     parts += [_money(rows, width), ""]
     for one in report.providers:
-        parts += [Text(f"{one.name}:", style="bold"), *(f"  {line}" for line in details(one))]
+        parts += [Text(f"{one.name}:", style="bold"), *(Padding(Text(line), (0, 0, 0, 2)) for line in details(one))]
     return [*parts, "", *notes(report), *([NOT_WHY] if report.reference else [])]
 
 
@@ -88,7 +89,13 @@ def _disclosed(row: ProviderRow) -> Pair:
 
 def _table(cells: Sequence[Cell], rows: Sequence[ProviderRow], width: int) -> Table:
     columns = [Column("endpoint", figures=False), *(Column(heading, figures=numbers) for heading, numbers, _ in cells)]
-    return table(columns, [[_folded(row.name, NAME, width), *(write(row) for *_, write in cells)] for row in rows])
+    return table(
+        columns,
+        [
+            [_joined((_folded(row.name, NAME, width), row.mark), width), *(write(row) for *_, write in cells)]
+            for row in rows
+        ],
+    )
 
 
 def _folded(text: str, limit: int, width: int) -> str:

@@ -29,6 +29,7 @@ class ProviderRow:
     """One endpoint; a figure that was not measured is a dash, which a note explains."""
 
     name: str
+    mark: str
     outcome: str
     closest: str
     bits: Pair
@@ -55,7 +56,8 @@ def provider_row(found: ProviderResult) -> ProviderRow:
     quality, money, disclosure = found.quality, found.money, found.disclosure
     asked = None if isinstance(quality, NotMeasured) else quality
     return ProviderRow(
-        name=one_line(found.name, 80) + (" (reference)" if found.reference else ""),
+        name=one_line(found.name, 80),
+        mark="(reference)" if found.reference else "",
         outcome=found.outcome,
         closest=_closest(found),
         bits=_bits(found),
@@ -161,7 +163,7 @@ def _figures(one: ProviderResult) -> list[tuple[str, object]]:
     if one.audit is not None:
         found.append(("agreement", one.agreement))
     if not isinstance(one.quality, NotMeasured):
-        names = ("score", "difference", "completed", "tool_calls", "schema")
+        names = ("score", "difference", "retained", "completed", "tool_calls", "schema")
         found += [(name.replace("_", " "), getattr(one.quality, name)) for name in names]
     money = one.money
     found += [
@@ -173,12 +175,10 @@ def _figures(one: ProviderResult) -> list[tuple[str, object]]:
 
 
 def _closest(found: ProviderResult) -> str:
-    """The names that the audit left, where it has any."""
+    """The names that an audit left, other than the reference alone."""
     report = found.audit
-    if report is None:
+    if report is None or found.outcome == "consistent":
         return ""
-    if found.outcome == "consistent":
-        return report.reference
     named = ["more than one" if name == MIXED else name for name in report.closest if name != NOISE]
     return one_line(" or ".join(named[:3]) + (" ..." if len(named) > 3 else ""), 90)
 
