@@ -24,6 +24,7 @@ from bitproof.engines.generation import Abilities, Ability, Completion, OnComple
 from bitproof.errors import EnvironmentFailed, UsageError
 from bitproof.evaluate.cost_catalogue import find, read_catalogue
 from bitproof.evaluate.cost_results import Figure, Terms
+from bitproof.evaluate.suite.build import PROFILES
 from bitproof.types import Estimate, Item, Message, NotMeasured
 
 TOP = 12
@@ -336,3 +337,14 @@ def test_a_claim_of_nobody_is_an_error_before_anything_is_asked(profile: Profile
     with pytest.raises(UsageError, match="no endpoint is called 'nobody'"):
         market.run(claims=tmp_path / "c.yaml")
     assert market.log == []
+
+
+def test_no_endpoint_is_asked_more_than_the_items_of_the_suite(tmp_path: Path):
+    market = Market(None, "a", "b")
+    plan = ProvidersPlan(
+        audit=AuditPlan(top=TOP), suite=SuitePlan(profile=PROFILES["demo"], slices=("classification",))
+    )
+    found = market.run(plan, out=tmp_path / "out")
+    n = quality(found, 0).n_items
+    assert 0 < n <= PROFILES["demo"].items
+    assert [one.n_requests for one in found.providers] == [n + 1, n + 1]  # and the question about itself

@@ -81,7 +81,6 @@ def measure_quality(
     plan: SuitePlan,
     *,
     out: Path,
-    lead: str,
     marked: str = "",
     local: LocalReference | None = None,
     reference_digest: str = "",
@@ -92,7 +91,8 @@ def measure_quality(
     """Ask a suite of all `engines`; answers are kept in `out`, and what is there is not asked again.
 
     The quality is measured against `local`, or against the endpoint `marked`. Levels of difficulty are those known of
-    `reference_digest`; others are chosen by the score of the reference, or of the endpoint `lead` without one.
+    `reference_digest`, others are chosen by `local`'s score; without it all are asked that the profile reaches, since
+    choosing would cost requests that no budget counts.
     """
     tally = Tally(list(engines), progress)
     with Store(out) as store:
@@ -105,7 +105,7 @@ def measure_quality(
                 answers = Runner(store, suite.items, local.tokenizer, seed=plan.seed).ask(subject, progress=progress)
             reference = _Graded(answers, grade(store, suite.items, answers))
         else:
-            suite = _suite(store, plan, _alone(subjects[lead], plan.seed), None, reference_digest)
+            suite = _suite(store, plan, None, None, reference_digest)
 
         rounds = Rounds(list(engines), seed=plan.seed, at_once=at_once)
 
@@ -131,21 +131,15 @@ def _subject(name: str, engine: Generator) -> Subject:
     return Subject(name=name, engine=engine, model="an endpoint")  # its settings hold its URL and the model's name
 
 
-def _alone(subject: Subject, seed: int) -> Subject:
-    """A subject that nobody else is asked beside."""
-    rounds = Rounds([subject.name], seed=seed, at_once=1)
-    return replace(subject, engine=InTurn(subject.engine, subject.name, rounds, lenient=True))
-
-
-def _suite(store: Store, plan: SuitePlan, lead: Subject, tokenizer: Any, reference_digest: str) -> Suite:
-    """The suite at levels that suit the reference: known ones, or chosen now by `lead`'s score, and kept."""
+def _suite(store: Store, plan: SuitePlan, lead: Subject | None, tokenizer: Any, reference_digest: str) -> Suite:
+    """The suite at levels that suit the reference: known ones, or chosen now by its score if it is there, and kept."""
     profile = plan.profile
     if profile is None:
         return Suite(name="own items", seed=plan.seed, items=plan.further)
     wanted = [find_slice(name) for name in plan.slices or profile.slices] or list(slices().values())
     levels = {name: found for name, found in shipped_levels(reference_digest).items() if found}
     unknown = [slice_ for slice_ in wanted if slice_.name not in levels]
-    if unknown:
+    if unknown and lead is not None:
         key = f"levels {digest_of([profile.name, plan.seed, lead.identity, [slice_.name for slice_ in unknown]])[:16]}"
         if store.fact(key) is None:
             scores = level_scores(store, tokenizer, lead, unknown, profile, seed=plan.seed)

@@ -206,7 +206,6 @@ def _ask_suite(
         {one.endpoint.name: one.engine for one in reached},
         plan.suite,
         out=out,
-        lead=marked or reached[0].endpoint.name,
         marked=marked,
         local=local,
         reference_digest=profile.reference_digest if profile else "",
