@@ -45,7 +45,10 @@ SILENT = 5  # answers without anything to read, and there is nothing
 
 @dataclass(frozen=True, kw_only=True)
 class AuditPlan:
-    """Fixed before the first request: the test (None: the best there is), its level, and the most answer tokens."""
+    """Fixed before the first request: the test (None: the best there is), its level, and the most answer tokens.
+
+    An answer that was lost on its way is asked for again, and counts again.
+    """
 
     alpha: float = 0.01
     test: TestName | None = None
@@ -204,7 +207,7 @@ class _Audit:
                 return False
             if not fault and not known:
                 self._words_only = True
-                fault = "the endpoint's tokens are none that the reference would say: another tokenizer, or other names"
+                fault = "its tokens are none that the reference would say: another tokenizer, or other names"
             if fault and self.kind is not None:
                 self.lacking.append(fault)
                 return False

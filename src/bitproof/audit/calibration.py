@@ -21,13 +21,15 @@ NOISES_NATS = np.geomspace(0.01, 1.0, 25)
 SLACKS = np.geomspace(0.02, 2.0, 41)
 LEVEL = 0.01  # of the test that an arithmetic left out must not fail more often than that
 PLACES, DRAWS = 20, 400
+TOPS = (1, 5, 20)
 
 
 def calibrate(profile: Profile) -> Calibration:
     """Slack and noises of a profile; those of `Calibration()` where it has fewer than three arithmetics."""
+    noise = {name: _noise(profile, name) for name in profile.names}
     if min(len(profile.of(name)) for name in profile.names) < 3:
-        return Calibration(noise_nats={name: _noise(profile, name) for name in profile.names})
-    return Calibration(slack=_slack(profile), noise_nats={name: _noise(profile, name) for name in profile.names})
+        return Calibration(noise_nats=noise)
+    return Calibration(slack={top: _slack(profile, top) for top in TOPS}, noise_nats=noise)
 
 
 def _noise(profile: Profile, name: str) -> float:
@@ -49,11 +51,14 @@ def _noise(profile: Profile, name: str) -> float:
     return float(NOISES_NATS[likelihood.argmax(axis=1).max()])
 
 
-def _slack(profile: Profile) -> float:
-    """The least slack with which no arithmetic of any name, left out, is called no fit of its name too often."""
+def _slack(profile: Profile, top: int) -> float:
+    """The least slack with which no arithmetic of any name, left out, is called no fit of its name too often.
+
+    The first is never left out: it is what distances are taken from, and lies at none from itself.
+    """
     needed = [0.0]
-    for out in dict.fromkeys(model.numerics for model in profile.models):
-        namer = Namer(profile, top=20, slack=0.0, without=out)
+    for out in list(dict.fromkeys(model.numerics for model in profile.models))[1:]:
+        namer = Namer(profile, top=top, slack=0.0, without=out)
         random = np.random.default_rng(len(needed))
         for row, model in enumerate(profile.models):
             if model.numerics != out:

@@ -18,22 +18,24 @@ from bitproof.audit.standing import NOISE, Outcome, Standing
 
 __all__ = ["LOOKS", "LogprobTest"]
 
-LOOKS = (3, 5, 10, 20, 30, 40, 60)
+LOOKS = {10: (3, 5, 10, 20, 30, 40, 60), 3: (5, 10, 20, 30, 40, 60), 1: (20, 40, 60, 80, 120, 160)}
+"""Tokens after which to look, by the fewest logprobs at each: a mean of few numbers is no normal variable."""
 
 
 class LogprobTest:
-    """Reads the logprobs of tokens; `looks` are the numbers of them at which it decides.
+    """Reads the logprobs of tokens, and decides at `LOOKS` of them, at no more than `most`.
 
     `ignored` are names that need not be ruled out: the reference's equals.
     """
 
     def __init__(
-        self, namer: Namer, *, alpha: float, looks: Sequence[int] = LOOKS, ignored: Sequence[str] = ()
+        self, namer: Namer, *, alpha: float, most: int | None = None, ignored: Sequence[str] = ()
     ) -> None:
-        self.namer, self.looks = namer, tuple(looks)
+        looks = next(looks for fewest, looks in LOOKS.items() if namer.top >= fewest)
+        self.namer, self.looks = namer, tuple(look for look in looks if most is None or look <= most)
         self.readings: list[Reading] = []
-        self._ignored, self._level = set(ignored), alpha / len(looks)
-        self._waiting = list(looks)
+        self._ignored, self._level = set(ignored), alpha / max(1, len(self.looks))
+        self._waiting = list(self.looks)
 
     @property
     def top(self) -> int:
@@ -49,14 +51,16 @@ class LogprobTest:
         if not self._waiting or len(self.readings) < self._waiting[0]:
             return None
         while self._waiting and len(self.readings) >= self._waiting[0]:
-            self._waiting.pop(0)
-        return self.now()
+            look = self._waiting.pop(0)
+        return self._at(look)
 
     def now(self) -> Standing | None:
         """How things stand; None before the first token."""
-        if not self.readings:
-            return None
-        naming, level = self.namer.name(served(self.readings, top=self.top)), self._level
+        return self._at(len(self.readings)) if self.readings else None
+
+    def _at(self, n: int) -> Standing:
+        """How things stand after the first `n` tokens."""
+        naming, level = self.namer.name(served(self.readings[:n], top=self.top)), self._level
         excluded = [name for name, fit in naming.fit.items() if fit < level]
         if REFERENCE in excluded and naming.probability[REFERENCE] >= level:
             excluded.remove(REFERENCE)

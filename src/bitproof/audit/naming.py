@@ -63,7 +63,7 @@ class Namer:
     ) -> None:
         self.top = top
         self._profile, self._seed = profile, seed
-        self._slack = profile.calibration.slack if slack is None else slack
+        self._slack = profile.calibration.slack_of(top) if slack is None else slack
         self._rows = {
             name: [row for row in profile.of(name) if profile.models[row].numerics != without] for name in profile.names
         }

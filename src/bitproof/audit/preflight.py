@@ -70,23 +70,23 @@ def logprob_fault(completions: Sequence[Completion], *, floor_nats: float) -> st
     """
     given = said(completions)
     if not given:
-        return "the endpoint gives no logprobs"
+        return "it gives no logprobs"
     values = _values(completions)
     if not values:
-        return "none of the endpoint's logprobs is one: they are not finite, above 0, or placeholders"
+        return "none of its logprobs is one: they are not finite, above 0, or placeholders"
     if len(given) >= FEWEST_VALUES and len(values) == 1:
-        return f"none of the endpoint's logprobs is one: all of them are {values.pop():g}"
+        return f"none of its logprobs is one: all of them are {values.pop():g}"
     sums = [
         sum(math.exp(one.logprob) for one in token.top if not degenerate(one.logprob))
         for answer in completions
         for token in answer.logprobs or ()
     ]
     if median(sums) > MOST_PROBABILITY:
-        return f"none of the endpoint's logprobs is one: those of a token add up to a probability of {median(sums):.2g}"
+        return f"none of its logprobs is one: those of a token add up to a probability of {median(sums):.2g}"
     step, floor = rounding(completions), max(floor_nats, FINEST_FLOOR_NATS)
     if step is not None and step / 2 > floor:
         return (
-            f"the endpoint's logprobs are rounded to steps of {step:g} nats, and benign engines differ by {floor:.2g}:"
+            f"its logprobs are rounded to steps of {step:g} nats, and benign engines differ by {floor:.2g}:"
             " they show the rounding"
         )
     return ""
@@ -130,7 +130,7 @@ def _of_logprobs(answered: Sequence[Completion], *, asked: int, top: int) -> lis
     if bad:
         found.append(f"{bad} of {len(every)} logprobs are none (not finite, above 0, or a placeholder): left out")
     step = rounding(answered)
-    if step is not None:
+    if step is not None and top:
         found.append(f"its logprobs are rounded to steps of {step:g} nats")
     return found
 

@@ -76,12 +76,17 @@ class Served:
 class Calibration:
     """What the tests of a profile were set to by its own arithmetics, one left out at a time; see `calibration`.
 
-    `slack` widens residual profiles (half a logarithm) for engines that the profile does not hold; `noise_nats` is, for
-    each name, the scale of Gumbel noise on logits that makes greedy answers of one arithmetic likely under the others.
+    `slack` widens residual profiles (half a logarithm) for engines that the profile does not hold, by the number of
+    logprobs at a token; `noise_nats` is, for each name, the scale of Gumbel noise on logits that makes greedy answers
+    of one arithmetic likely under the others.
     """
 
-    slack: float = 0.1
+    slack: dict[int, float] = field(default_factory=lambda: {1: 0.1})
     noise_nats: dict[str, float] = field(default_factory=dict)
+
+    def slack_of(self, top: int) -> float:
+        """Slack for `top` logprobs at a token: of the most that are no more than that."""
+        return self.slack[max((n for n in self.slack if n <= top), default=min(self.slack))]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -254,7 +259,7 @@ def _profile(header: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Profile
         logprobs=np.concatenate([reference[None], rest]),
         end_tokens=tuple(int(token) for token in header["end_tokens"]),
         calibration=Calibration(
-            slack=float(header["calibration"]["slack"]),
+            slack={int(top): float(slack) for top, slack in header["calibration"]["slack"].items()},
             noise_nats={str(name): float(scale) for name, scale in header["calibration"]["noise_nats"].items()},
         ),
     )
