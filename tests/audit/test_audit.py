@@ -83,7 +83,7 @@ def test_what_is_no_rung_is_named_nothing(profile):
         ("mute", "reference", None, "all of its answers are empty"),
         ("hidden", "w4", None, "counts 25 prompt tokens where"),
         ("fails", "reference", None, "fails: HTTP 500"),
-        ("degenerate", "reference", "logprob", "none of the endpoint's logprobs is one"),
+        ("degenerate", "reference", "logprob", "none of its logprobs is one"),
     ],
 )
 def test_what_is_missing_makes_it_inconclusive(profile, way, name, test, words):

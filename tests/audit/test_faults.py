@@ -220,10 +220,10 @@ def other_names(completion: Completion, request: Request) -> Completion:
         (at_most(0), "text", 0, "it refuses 12 logprobs a token (HTTP 400: top_logprobs must be at most 0)"),
         (rounded(0.01), "top-logprobs", 12, "its logprobs are rounded to steps of 0.01 nats"),
         (rounded(0.1), "text", 0, "rounded to steps of 0.1 nats, and benign engines differ by 0.0"),
-        (no_logprobs, "text", 0, "the endpoint gives no logprobs; its text was read instead"),
-        (saying(-9999.0), "text", 0, "none of the endpoint's logprobs is one: they are not finite"),
-        (saying(0.0), "text", 0, "none of the endpoint's logprobs is one: all of them are 0"),
-        (other_names, "text", 0, "the endpoint's tokens are none that the reference would say"),
+        (no_logprobs, "text", 0, "it gives no logprobs; its text was read instead"),
+        (saying(-9999.0), "text", 0, "none of its logprobs is one: they are not finite"),
+        (saying(0.0), "text", 0, "none of its logprobs is one: all of them are 0"),
+        (other_names, "text", 0, "its tokens are none that the reference would say"),
     ],
 )
 def test_the_best_test_that_its_logprobs_allow(
@@ -242,9 +242,9 @@ def test_the_best_test_that_its_logprobs_allow(
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (at_most(0), "the endpoint gives no logprobs"),
+        (at_most(0), "it gives no logprobs"),
         (rounded(0.1), "they show the rounding"),
-        (no_logprobs, "the endpoint gives no logprobs"),
+        (no_logprobs, "it gives no logprobs"),
         (saying(-9999.0), "placeholders"),
         (saying(-1.0), "all of them are -1"),
         (other_names, "another tokenizer, or other names"),
@@ -348,10 +348,7 @@ def test_logprobs_that_differ_when_they_come_again_are_said(profile: Profile) ->
 
 
 def test_questions_that_a_filter_refuses(profile: Profile) -> None:
-    def filtered(record: dict[str, Any], headers: dict[str, str]) -> None:
-        record["choices"][0] |= {"finish_reason": "content_filter", "message": {"content": ""}}
-
-    with Tampered(Server(profile), filtered, key=KEY) as server:
+    with MockServer(Server(profile), faults=Faults(filtered=1), key=KEY) as server:
         found = audited(server.url, profile)
     assert (found.outcome, found.missing) == ("inconclusive", ("its filter refuses the questions",))
     assert found.n_probes <= 5
@@ -425,6 +422,13 @@ def test_a_count_beyond_all_measure_ends_it(profile: Profile) -> None:
         found = audited(server.url, profile)
     assert (found.outcome, len(answers.requests)) == ("inconclusive", 1)
     assert "it counts more tokens than it was asked for: 100,000,000,000 where 4 were" in found.findings
+
+
+def test_answers_that_cannot_be_read_are_paid_for(profile: Profile) -> None:
+    answers = Server(profile)
+    with MockServer(answers, faults=Faults(malformed=0.6), key=KEY) as server:
+        found = audited(server.url, profile, test="text", max_tokens=40, alpha=1e-9)
+    assert answers.tokens == found.answer_tokens <= 40
 
 
 def test_a_budget_that_no_question_fits_in_is_said(profile: Profile) -> None:

@@ -144,3 +144,25 @@ def test_any_engine_of_ours_can_answer() -> None:
 def test_a_port_that_is_taken() -> None:
     with MockServer() as server, pytest.raises(EnvironmentFailed, match="cannot be listened on"):
         MockServer(port=int(server.url.split(":")[2].split("/")[0])).__enter__()
+
+
+@pytest.mark.parametrize("path", ["chat/completions", "messages"])
+def test_a_filter_answers_with_nothing_and_says_so(path: str) -> None:
+    said = [{"role": "user", "content": "a b c"}]
+    with MockServer(echo, faults=Faults(filtered=1)) as server:
+        record = post(server, path, messages=said, max_tokens=5).json()
+    if path == "messages":
+        assert (record["content"], record["stop_reason"]) == ([], "refusal")
+    else:
+        assert record["choices"][0]["message"]["content"] == ""
+        assert record["choices"][0]["finish_reason"] == "content_filter"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_usage_can_be_left_out(stream: bool) -> None:
+    said = [{"role": "user", "content": "a b c"}]
+    options = {"stream": True, "stream_options": {"include_usage": True}} if stream else {}
+    for ignores, there in (((), True), (("usage",), False)):
+        with MockServer(echo, faults=Faults(ignores=ignores)) as server:
+            text = post(server, "chat/completions", messages=said, **options).text
+        assert ("completion_tokens" in text) == there

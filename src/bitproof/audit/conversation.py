@@ -8,10 +8,12 @@ from itertools import takewhile
 
 from bitproof.audit.preflight import FILTERED, charged
 from bitproof.engines.generation import Completion, Generator, Request
+from bitproof.engines.http_patience import Patience
 from bitproof.errors import EnvironmentFailed, UsageError
 
-__all__ = ["Conversation"]
+__all__ = ["PATIENCE", "Conversation"]
 
+PATIENCE = Patience(attempts=4, timeout_s=60.0, limited_s=90.0)  # of an audit: its answers are a few tokens
 FEWER = (8, 5, 1, 0)  # logprobs a token, where more are refused: the limits of well-known providers
 MALFORMED = re.compile(r"HTTP 4(00|22)\b")  # the request, says the server
 IN_A_ROW = 3  # failures, and the endpoint has stopped answering
@@ -88,7 +90,7 @@ class Conversation:
             self.answered.append(completion)
         cost = charged(completion, request)
         self.spent += cost
-        if cost > request.max_tokens and not completion.retries:
+        if cost > request.max_tokens:
             self._longest = max(self._longest, cost)
 
     def _refuses(self, completion: Completion, request: Request) -> bool:

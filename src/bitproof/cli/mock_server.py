@@ -64,9 +64,9 @@ def mock_server(
     It speaks OpenAI's and Anthropic's forms on 127.0.0.1, until interrupted.
 
     It answers with a tiny random model unless told otherwise. Kinds of --fault: rate_limited, server_error, cut,
-    malformed, html, wrong_finish, slow. Names for --ignore: echo, logprobs, max_tokens, prompt_ids, prompt_logprobs,
-    schema, seed, stream, temperature, token_ids, tool_choice. The same requests meet the same faults with the same
-    --seed.
+    malformed, html, wrong_finish, filtered, slow. Names for --ignore: echo, logprobs, max_tokens, prompt_ids,
+    prompt_logprobs, schema, seed, stream, temperature, token_ids, tool_choice, usage. The same requests meet the same
+    faults with the same --seed.
     """
     from bitproof.engines.mock_answers import TinyModel, canned
     from bitproof.engines.mock_answers import echo as echoed

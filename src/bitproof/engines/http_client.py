@@ -165,7 +165,8 @@ class Client:
         except Failure as failure:
             raise self._scrubbed(failure) from None
         except MALFORMED as error:
-            raise self._scrubbed(Failure(f"its answer is not of the known form ({repr(error)[:200]})")) from error
+            why = f"its answer is not of the known form ({repr(error)[:200]})"
+            raise self._scrubbed(Failure(why, attempts=2)) from error
 
     def error(self, failure: Failure) -> BitproofError:
         """A failure as the error that ends a run, with the URL and what would help."""

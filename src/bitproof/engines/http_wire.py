@@ -120,8 +120,8 @@ class OpenAIReader:
         """One JSON object of the answer; returns whether it brought a token."""
         if record.get("error"):
             raise _told(record["error"])
-        if record.get("usage"):
-            self._usage = dict(record["usage"])
+        if isinstance(record.get("usage"), dict):
+            self._usage = record["usage"]
         if record.get("timings"):
             timings = record["timings"]
             self._stages = {"prefill_s": timings["prompt_ms"] / 1000, "decode_s": timings["predicted_ms"] / 1000}

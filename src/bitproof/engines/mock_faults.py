@@ -22,6 +22,7 @@ IGNORABLE = (
     "temperature",
     "token_ids",
     "tool_choice",
+    "usage",
 )
 
 
@@ -39,6 +40,7 @@ class Faults:
     malformed: float = 0.0  # JSON that ends too early
     html: float = 0.0  # a web page, with status 200
     wrong_finish: float = 0.0  # "stop" for an answer that was cut, "length" for a whole one
+    filtered: float = 0.0  # nothing, and "content_filter" as the reason
     slow: float = 0.0
     delay_s: float = 0.0
     between_s: float = 0.0

@@ -167,6 +167,8 @@ class MockServer:
     def _written(self, completion: Completion, body: dict[str, Any], api: Api, fault: str) -> Response:
         if fault == "wrong_finish":
             completion = replace(completion, finish="length" if completion.finish == "stop" else "stop")
+        if fault == "filtered":
+            completion = Completion(key="", finish="content_filter", prompt_tokens=completion.prompt_tokens)  # type: ignore[arg-type]
         if body.get("stream") and "stream" not in self._ignores:
             return StreamingResponse(self._stream(completion, body, api, fault), media_type="text/event-stream")
         content = json.dumps(whole(completion, body, api, self._ignores, self._given(body))).encode()

@@ -83,7 +83,8 @@ def whole(
             choice["logprobs"] = listed
     if body.get("return_token_ids") and "token_ids" not in ignores and completion.token_ids:
         choice["token_ids"] = list(completion.token_ids)
-    return {**_head(body, api, chunk=False), "choices": [choice], "usage": _usage(completion)}
+    usage = {} if "usage" in ignores else {"usage": _usage(completion)}
+    return {**_head(body, api, chunk=False), "choices": [choice], **usage}
 
 
 def pieces(completion: Completion, body: dict[str, Any], api: Api, ignores: frozenset[str]) -> Iterator[str]:
@@ -100,7 +101,7 @@ def pieces(completion: Completion, body: dict[str, Any], api: Api, ignores: froz
     nothing: dict[str, Any] = {"text": ""} if api == "completions" else {"delta": {}}
     last = {"index": 0, "finish_reason": _finish(completion), **nothing}
     yield _event({**head, "choices": [last]})
-    if (body.get("stream_options") or {}).get("include_usage"):
+    if (body.get("stream_options") or {}).get("include_usage") and "usage" not in ignores:
         yield _event({**head, "choices": [], "usage": _usage(completion)})
     yield "data: [DONE]\n\n"
 
@@ -195,7 +196,8 @@ def _anthropic(completion: Completion, body: dict[str, Any]) -> dict[str, Any]:
 
 
 def _anthropic_reason(completion: Completion) -> str:
-    return "tool_use" if completion.tool_calls else {"stop": "end_turn", "length": "max_tokens"}[completion.finish]
+    reasons: dict[str, str] = {"stop": "end_turn", "length": "max_tokens", "content_filter": "refusal"}
+    return "tool_use" if completion.tool_calls else reasons[completion.finish]
 
 
 def _anthropic_events(completion: Completion, body: dict[str, Any]) -> Iterator[str]:
