@@ -61,7 +61,7 @@ def profile(
     plan, work = ProfilePlan(probes=probes, seed=seed), Path(f"{out}.work")
     with progress("profile") as report:
         found = read_artifacts(artifacts) if artifacts else _default_ladder(reference, work / "ladder", seed)
-        ladder = {each.variant.name: overlay_of(reference, each.path, each.variant) for each in found}
+        ladder = {each.variant.name: overlay_of(reference, each.path, each.variant, as_served=True) for each in found}
         ladder["bf16+kvfp8"] = KeyValueOverlay(KV_FORMATS["fp8"])
         records = [(each.path / RECORD).read_text() for each in found]
         identity = hashlib.sha256(json.dumps([reference.digest, asdict(plan), records]).encode()).hexdigest()
@@ -91,4 +91,4 @@ def _default_ladder(reference: Reference, folder: Path, seed: int) -> Sequence[A
     tokens = SHORT_CALIBRATION
     data = checked_calibration(None, reference, max_tokens=tokens, max_length=tokens, seed=seed)
     variants = [parse_variant(name) for name in LADDER]
-    return build(reference, variants, calibration=data, out=folder, fallback_group=True, seed=seed, exports=())
+    return build(reference, variants, calibration=data, out=folder, fallback_group=True, seed=seed)

@@ -77,5 +77,5 @@ def attach_activations(
     return [
         module.register_forward_pre_hook(hook(f"{prefix}.{name}"))
         for name, module in layer.named_modules()
-        if f"{prefix}.{name}" in overlay.quantized
+        if f"{prefix}.{name}" in overlay.quantized or f"{prefix}.{name}" in overlay.rounded
     ]

@@ -37,6 +37,7 @@ class BlockOverlay:
     input_scales: dict[str, Tensor] = field(default_factory=dict)  # linear -> fixed activation scale, float32 scalar
     importance: dict[str, Tensor] = field(default_factory=dict)  # linear -> mean square of its input [d] (K-quants)
     errors: dict[str, float] = field(default_factory=dict)  # linear -> relative output error on the calibration text
+    rounded: frozenset[str] = frozenset()  # linears of `dense` whose inputs are rounded as the overlay's activations
     unreached: list[str] = field(default_factory=list)  # linears of experts that no calibration token came to
 
 

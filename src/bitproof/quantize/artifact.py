@@ -57,14 +57,14 @@ def versions() -> dict[str, str]:
     return found
 
 
-def overlay_of(reference: Reference, path: Path, variant: Variant) -> Overlay:
-    """A built variant as the forward pass needs it, from its directory."""
+def overlay_of(reference: Reference, path: Path, variant: Variant, *, as_served: bool = False) -> Overlay:
+    """A built variant as the forward pass needs it, from its directory; `as_served` rounds what its engine rounds."""
     if variant.gguf_type is None:
         return StoredOverlay(path / "blocks", variant.activations, variant.kv)
     file = next((path / "gguf").glob("*.gguf"), None)
     if file is None:
         raise CheckpointError("there is no GGUF file", where=str(path / "gguf"), remedy="Build the variant again.")
-    return GgufOverlay(reference, file, variant.kv)
+    return GgufOverlay(reference, file, variant.kv, rounds_inputs=as_served)
 
 
 def unquantized(reference: Reference, quantized: set[str]) -> dict[str, str]:

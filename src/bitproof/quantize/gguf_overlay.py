@@ -20,15 +20,23 @@ from bitproof.quantize.export_gguf import reference_gguf
 from bitproof.quantize.gguf_layout import GgufLayout
 
 _FLOATS = {"F32", "F16", "BF16"}
+INPUTS = NumberFormat(  # a Q8_0 block
+    element="int8", granularity="group", group_size=32, int_range="restricted", scale_dtype="fp16"
+)
 
 
 class GgufOverlay:
-    """The quantized tensors of a GGUF file [out, in], float32, by the reference's names."""
+    """The quantized tensors of a GGUF file [out, in], float32, by the reference's names.
 
-    activations: NumberFormat | None = None
+    With `rounds_inputs` the inputs of quantized linears are rounded too, as llama.cpp's kernels for a CPU do before
+    they multiply: to Q8_0 (K-quants take blocks of 256 instead of 32).
+    """
 
-    def __init__(self, reference: Reference, file: Path, kv: NumberFormat | None = None) -> None:
+    def __init__(
+        self, reference: Reference, file: Path, kv: NumberFormat | None = None, *, rounds_inputs: bool = False
+    ) -> None:
         self.kv = kv
+        self.activations = INPUTS if rounds_inputs else None
         self._reference, self._file = reference, file
 
     @cached_property
@@ -47,7 +55,9 @@ class GgufOverlay:
 
     def block(self, index: int) -> BlockOverlay:
         names = [name for name in self._reference.checkpoint.names if f".layers.{index}." in name]
-        return BlockOverlay(dense=self._read(names))
+        dense = self._read(names)
+        rounded = {name.removesuffix(".weight") for name in dense} if self.activations else set()
+        return BlockOverlay(dense=dense, rounded=frozenset(rounded))
 
     def outer(self) -> dict[str, Tensor]:
         return self._read([name for name in self._reference.checkpoint.names if ".layers." not in name])
