@@ -79,7 +79,7 @@ def test_what_is_no_rung_is_named_nothing(profile):
 @pytest.mark.parametrize(
     ("way", "name", "test", "words"),
     [
-        ("mute", "reference", "top-logprobs", "gives no logprobs"),
+        ("mute", "reference", "top-logprobs", "all of its answers are empty"),
         ("mute", "reference", None, "all of its answers are empty"),
         ("hidden", "w4", None, "counts 25 prompt tokens where"),
         ("fails", "reference", None, "fails: HTTP 500"),

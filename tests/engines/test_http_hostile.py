@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -246,6 +247,22 @@ def test_a_key_in_the_address_is_hidden_too() -> None:
     with hostile(said('{"error": "no such key: in-the-query"}', 400)) as url:
         found = answer(f"{url}?api_key=in-the-query&api-version=2024-10-21")
     assert found.error == "HTTP 400: no such key: ***"
+
+
+@pytest.mark.parametrize("proxied", [False, True])
+def test_no_key_is_logged(proxied: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    monkeypatch.setenv("SOME_KEY", KEY)
+    if proxied:
+        monkeypatch.setattr("bitproof.engines.http_transport.LOOPBACK", frozenset())
+        monkeypatch.setattr("urllib.request.getproxies", lambda: {"https": "http://127.0.0.1:1"})
+    filters = list(logging.getLogger("httpx2").filters)
+    with hostile(chat()) as url:
+        assert answer(f"{url}?api_key=in-the-query", key_env="SOME_KEY").text == "yes"
+    assert ("/v1/chat/completions" in caplog.text) == proxied
+    assert "in-the-query" not in caplog.text
+    assert KEY not in caplog.text
+    assert logging.getLogger("httpx2").filters == filters
 
 
 def test_a_models_list_that_names_the_key_does_not_show_it(monkeypatch: pytest.MonkeyPatch) -> None:

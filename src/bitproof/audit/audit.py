@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import islice
 from typing import Literal
 
 from bitproof.audit.choosing import first_tokens
@@ -22,12 +21,12 @@ from bitproof.audit.equals import equals, spread_nats
 from bitproof.audit.logprobs import LogprobTest
 from bitproof.audit.naming import Namer
 from bitproof.audit.observe import Reader, Reading, probe_order, probe_requests
-from bitproof.audit.preflight import FINEST_FLOOR_NATS, alternatives, enough_said, logprob_fault
+from bitproof.audit.preflight import alternatives, enough_said, logprob_fault
 from bitproof.audit.profile import REFERENCE, Profile
-from bitproof.audit.repeats import SURE, Samples, apart_nats, asked_again, in_two_ways, texts_apart
+from bitproof.audit.repeats import Samples, logprobs_again, texts_again
 from bitproof.audit.reporting import Gathered, report_of
 from bitproof.audit.results import AuditReport
-from bitproof.audit.standing import MIXED, Standing
+from bitproof.audit.standing import Standing
 from bitproof.audit.text import SAMPLERS, TextTables, TextTest
 from bitproof.engines.generation import Completion, Generator, Request
 from bitproof.types import Progress
@@ -39,7 +38,6 @@ TESTS: tuple[TestName, ...] = ("top-logprobs", "logprob", "text", "sampled")
 BUDGETS: dict[TestName, int] = {"top-logprobs": 60, "logprob": 200, "text": 2000, "sampled": 5000}
 SAMPLED_PROBES = 1 / 3  # of the profile's, those whose first tokens say most
 FIRST_ANSWERS = 3  # by then it is known what they are fit for
-UNSTEADY = 4  # times as far from itself as benign engines are from each other
 SILENT = 5  # answers without anything to read, and there is nothing
 
 
@@ -190,15 +188,14 @@ class _Audit:
             self.test.add(readings)
         self._first.clear()
         if len(self.talk.answered) >= SILENT and not any(self.readings.values()):
-            silent = not any(one.text or one.logprobs for one in self.talk.answered)
-            begins = "none of its answers begins with anything that the reference would say"
-            self.lacking.append("all of its answers are empty" if silent else begins)
+            self.lacking.append("none of its answers begins with anything that the reference would say")
         return self.test.standing()
 
     def _choose(self) -> bool:
         """Take the test that the first answers allow; False where they are too few to tell, or allow none."""
         answered = [one for one in self.talk.answered if one.text or one.logprobs]
-        if not answered and len(self.talk.answered) < SILENT:
+        if not answered:
+            self.lacking += ["all of its answers are empty"] * (len(self.talk.answered) >= SILENT)
             return False
         if self.kind in (None, "top-logprobs", "logprob"):
             known = any(one.said for each in answered for one in self.reader.read(each))
@@ -219,39 +216,24 @@ class _Audit:
         return True
 
     def _test(self, top: int) -> LogprobTest | TextTest:
-        alpha, budget = self.plan.alpha, self.budget
+        alpha = self.plan.alpha
         if self.kind == "text":
             return TextTest(TextTables(self.profile), alpha=alpha, ignored=self.equals)
         namer = Namer(self.profile, top=top if self.kind == "top-logprobs" else 1)
-        return LogprobTest(namer, alpha=alpha, most=budget, ignored=self.equals)
+        return LogprobTest(namer, alpha=alpha, most=self.budget, ignored=self.equals)
 
     def _ask_again(self, standing: Standing) -> Standing:
-        """Before a verdict from text, or from logprobs that fit no name: are the same questions answered alike?"""
-        pairs = asked_again(self.talk, self._ask)
+        """Before a verdict: whether the same questions are still answered alike."""
         if isinstance(self.test, LogprobTest):
-            apart_each = [apart_nats(*pair) for pair in islice(pairs, 0 if standing.closest else SURE)]
-            worst = max((one for one in apart_each if one is not None), default=0.0)
-            if worst > UNSTEADY * max(self.floor_nats, FINEST_FLOOR_NATS):
-                self.noticed.append(
-                    f"the same question came with other logprobs when it was asked again, {worst:.2g} nats apart where"
-                    f" benign engines differ by {self.floor_nats:.2g}: more than one model answers, or noise is added"
-                )
+            if not standing.closest:
+                self.noticed += logprobs_again(self.talk, self._ask, floor_nats=self.floor_nats)
             return standing
-        mixed, consistent = standing.closest[:1] == (MIXED,), standing.outcome == "consistent"
-        apart, alike = texts_apart(islice(pairs, 1) if mixed else pairs, sure=not standing.closest)
-        words = f"{len(apart)} of {len(apart) + alike} questions asked again at temperature 0 were answered differently"
-        if len(apart) < SURE:
-            self.noticed += [words] * bool(apart)
-        elif not in_two_ways(self.talk, self._ask, apart):
-            self._warm(f"{words}: its temperature is locked, or more than one model answers")
-        elif consistent:
-            self.lacking.append(f"{words}, in two ways: more than one model answers")
-        else:
-            self.noticed.append(f"{words}, in two ways")
-            return replace(standing, closest=(MIXED,))
-        if not standing.closest and max(len(apart), alike) < SURE:
-            self.lacking.append("the budget is spent before it is known whether temperature 0 is heeded")
-        return standing
+        again = texts_again(self.talk, self._ask, standing)
+        self.noticed += [again.noticed] * bool(again.noticed)
+        self.lacking += [again.lacking] * bool(again.lacking)
+        if again.warm:
+            self._warm(again.warm)
+        return again.standing
 
     def _warm(self, why: str) -> None:
         """Temperature 0 cannot be relied on: take text at temperature 1 where the plan leaves the test open."""

@@ -16,6 +16,7 @@ __all__ = ["PATIENCE", "Conversation"]
 PATIENCE = Patience(attempts=4, timeout_s=60.0, limited_s=90.0)  # of an audit: its answers are a few tokens
 FEWER = (8, 5, 1, 0)  # logprobs a token, where more are refused: the limits of well-known providers
 MALFORMED = re.compile(r"HTTP 4(00|22)\b")  # the request, says the server
+COLD = re.compile("temperature", re.IGNORECASE)
 IN_A_ROW = 3  # failures, and the endpoint has stopped answering
 MOST_WAIT_S = 60.0  # waited in vain since the last answer
 
@@ -48,12 +49,8 @@ class Conversation:
         """
         request = replace(request, top_logprobs=min(request.top_logprobs, self.top))
         completion = self._once(request)
-        while completion is not None and self._refuses(completion, request):
-            if self.warm:
-                return None
-            key = f"{request.key.partition('.')[0]}.top{self.top}"
-            request = replace(request, key=key, top_logprobs=self.top)
-            completion = self._once(request)
+        if completion is not None and self._is_refused(completion):
+            request, completion = self._otherwise(request, completion)
         if completion is not None:
             self._take(completion, request)
         return completion
@@ -93,16 +90,28 @@ class Conversation:
         if cost > request.max_tokens:
             self._longest = max(self._longest, cost)
 
-    def _refuses(self, completion: Completion, request: Request) -> bool:
-        """Whether the form of the first question is refused, and another one is left."""
-        if self.answered or not MALFORMED.match(completion.error) or FILTERED.search(completion.error):
-            return False
-        if "temperature" in completion.error.lower() and request.temperature == 0:
-            self.warm = f"it refuses temperature 0 ({completion.error})"
-            return True
-        if not self.top or not request.top_logprobs:
-            return False
-        if self.top == request.top_logprobs and not self.refusals:
-            self.refusals.append(f"it refuses {self.top} logprobs a token ({completion.error})")
-        self.top = next(top for top in FEWER if top < self.top)
-        return True
+    def _is_refused(self, completion: Completion) -> bool:
+        """Whether it is the form of a question that is refused, before any has been answered."""
+        malformed = MALFORMED.match(completion.error) and not FILTERED.search(completion.error)
+        return bool(malformed) and not self.answered
+
+    def _otherwise(self, request: Request, refused: Completion) -> tuple[Request, Completion | None]:
+        """The first form of a refused request that is taken, and the answer; the request itself where none is."""
+        forms = [replace(request, top_logprobs=top) for top in FEWER if top < request.top_logprobs]
+        error = refused.error
+        for form in forms:
+            if COLD.search(error):
+                break
+            form = replace(form, key=f"{request.key.partition('.')[0]}.top{form.top_logprobs}")
+            completion = self._once(form)
+            if completion is None:
+                return form, None
+            if not self._is_refused(completion):
+                self.top = form.top_logprobs
+                self.refusals.append(f"it refuses {request.top_logprobs} logprobs a token ({refused.error})")
+                return form, completion
+            error = completion.error
+        if COLD.search(error) and request.temperature == 0:
+            self.warm = f"it refuses temperature 0 ({error})"
+            return request, None
+        return request, refused

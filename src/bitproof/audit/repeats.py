@@ -5,25 +5,73 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import cycle, islice
 
 import numpy as np
 
 from bitproof.audit.conversation import Conversation
 from bitproof.audit.likelihood import Sampler, sampled
-from bitproof.audit.preflight import degenerate
+from bitproof.audit.preflight import FINEST_FLOOR_NATS, degenerate
 from bitproof.audit.profile import REFERENCE, Profile
+from bitproof.audit.standing import MIXED, Standing
 from bitproof.engines.generation import Completion, Request
 
-__all__ = ["SURE", "Pair", "Samples", "apart_nats", "asked_again", "in_two_ways", "texts_apart"]
+__all__ = ["Again", "Samples", "apart_nats", "logprobs_again", "texts_again", "texts_apart"]
 
 SURE = 3  # pairs of one kind, before it is said which kind it is
+UNSTEADY = 4  # times as far from itself as benign engines are from each other
 UNLIKELY = 1e-3
 CHARACTERS = 3  # of a token, at least on average: of an answer longer than asked for, no more is compared
 
 Pair = tuple[Completion, Completion]
 Ask = Callable[[Request], Completion | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Again:
+    """What came of asking again: how things stand now, a finding, and what keeps a verdict from being given.
+
+    `warm` says why temperature 0 cannot be relied on.
+    """
+
+    standing: Standing
+    noticed: str = ""
+    lacking: str = ""
+    warm: str = ""
+
+
+def texts_again(talk: Conversation, ask: Ask, standing: Standing) -> Again:
+    """Before a verdict from text at temperature 0: are the same questions answered alike?
+
+    One pair that is alike is enough, but where no name fits: tokens that are drawn look like noise on logits. A mixture
+    is asked once, and answers as it likes.
+    """
+    mixed, named = standing.closest[:1] == (MIXED,), bool(standing.closest)
+    pairs = asked_again(talk, ask)
+    apart, alike = texts_apart(islice(pairs, 1) if mixed else pairs, sure=not named)
+    words = f"{len(apart)} of {len(apart) + alike} questions asked again at temperature 0 were answered differently"
+    if len(apart) < SURE:
+        unsure = "the budget is spent before it is known whether temperature 0 is heeded"
+        lacking = unsure if not named and alike < SURE else ""
+        return Again(standing=standing, noticed=words if apart else "", lacking=lacking)
+    if not in_two_ways(talk, ask, apart):
+        return Again(standing=standing, warm=f"{words}: its temperature is locked, or more than one model answers")
+    if standing.outcome == "consistent":
+        return Again(standing=standing, lacking=f"{words}, in two ways: more than one model answers")
+    return Again(standing=replace(standing, closest=(MIXED,)), noticed=f"{words}, in two ways")
+
+
+def logprobs_again(talk: Conversation, ask: Ask, *, floor_nats: float) -> list[str]:
+    """A finding, where the same questions come with logprobs that benign engines would not be apart."""
+    each = [apart_nats(*pair) for pair in islice(asked_again(talk, ask), SURE)]
+    worst = max((one for one in each if one is not None), default=0.0)
+    if worst <= UNSTEADY * max(floor_nats, FINEST_FLOOR_NATS):
+        return []
+    return [
+        f"the same question came with other logprobs when it was asked again, {worst:.2g} nats apart where benign"
+        f" engines differ by {floor_nats:.2g}: more than one model answers, or noise is added"
+    ]
 
 
 def asked_again(talk: Conversation, ask: Ask, *, only: Container[str] | None = None) -> Iterator[Pair]:

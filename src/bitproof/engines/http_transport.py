@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import urllib.request
 
 import httpx2
@@ -35,6 +36,8 @@ class GeneralTransport:
             timeout=httpx2.Timeout(timeout_s, connect=connect_s, pool=None),
             trust_env=url.host not in LOOPBACK,
         )
+        self._unlogged = _WithoutQuery(url.host)
+        logging.getLogger("httpx2").addFilter(self._unlogged)
 
     async def exchange(
         self, method: str, url: httpx2.URL, content: bytes | None = None, on_chunk: OnChunk | None = None
@@ -58,3 +61,20 @@ class GeneralTransport:
     async def aclose(self) -> None:
         """Close every connection."""
         await self._pool.aclose()
+        logging.getLogger("httpx2").removeFilter(self._unlogged)
+
+
+class _WithoutQuery(logging.Filter):
+    """httpx logs the address of every request: that of this host without its query, which may hold a key."""
+
+    def __init__(self, host: str) -> None:
+        super().__init__()
+        self._host = host
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if isinstance(record.args, tuple):
+            record.args = tuple(
+                one.copy_with(query=None) if isinstance(one, httpx2.URL) and one.host == self._host else one
+                for one in record.args
+            )
+        return True
