@@ -8,7 +8,7 @@ out, how often they did, and what they named.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +19,7 @@ from benchmarks.audit_cache import Answer, read_answers
 from bitproof.audit.equals import equals
 from bitproof.audit.logprobs import LogprobTest
 from bitproof.audit.naming import Namer
-from bitproof.audit.observe import Reader, Reading
+from bitproof.audit.observe import SHORT_QUESTIONS, Reader, Reading
 from bitproof.audit.probes import probe_texts
 from bitproof.audit.profile import REFERENCE, Profile
 from bitproof.audit.standing import NOISE, Standing, Test
@@ -104,6 +104,12 @@ class Bench:
         top = {"top-20": 20, "top-5": 5, "logprob": 1}[access]
         return LogprobTest(self.namer(top), alpha=alpha, ignored=self.equals)
 
+    def shortened(self, asked: Sequence[Asked], access: str) -> Iterator[Asked]:
+        """What an audit asks: of the first questions of a test of logprobs a token each."""
+        for number, one in enumerate(asked):
+            short = access != "text" and number < SHORT_QUESTIONS
+            yield Asked(one.probe, one.readings[:1], min(1, one.cost)) if short else one
+
     def audits(
         self, asked: Sequence[Asked], access: str, *, n: int, alpha: float = 0.01, most: int = 2000, seed: int = 0
     ) -> Outcomes:
@@ -111,7 +117,8 @@ class Bench:
         random = np.random.default_rng(seed)
         outcome, named, costs = [], [], []
         for _ in range(n):
-            standing, cost = run(self.test(access, alpha), (asked[i] for i in random.permutation(len(asked))), most)
+            order = [asked[i] for i in random.permutation(len(asked))]
+            standing, cost = run(self.test(access, alpha), self.shortened(order, access), most)
             outcome.append(standing.outcome if standing else "inconclusive")
             named.append(best_of(standing))
             costs.append(cost)
@@ -121,22 +128,21 @@ class Bench:
         """What is named once `tokens` tokens are asked for, decided or not."""
         random, found = np.random.default_rng(seed), Counter[str]()
         for _ in range(n):
-            cost, readings = 0, []
+            cost = 0
             test = self.test(access, 1e-9)
-            for i in random.permutation(len(asked)):
-                readings += asked[i].readings
-                test.add(asked[i].readings)
-                cost += asked[i].cost
+            for one in self.shortened([asked[i] for i in random.permutation(len(asked))], access):
+                test.add(one.readings)
+                cost += one.cost
                 if cost >= tokens:
                     break
             found[best_of(test.now())] += 1
         return found
 
 
-def run(test: Test, asked: Sequence[Asked] | object, most: int) -> tuple[Standing | None, int]:
+def run(test: Test, asked: Iterable[Asked], most: int) -> tuple[Standing | None, int]:
     """Feed a test until it decides or `most` tokens are spent."""
     standing, cost = None, 0
-    for one in asked:  # type: ignore[attr-defined]
+    for one in asked:
         if cost + one.cost > most:
             break
         test.add(one.readings)

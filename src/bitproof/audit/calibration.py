@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from bitproof.audit.likelihood import USUAL_NOISE_NATS, greedy
-from bitproof.audit.naming import Namer
+from bitproof.audit.naming import CALIBRATED_PLACES, Namer
 from bitproof.audit.profile import Calibration, Profile
 from bitproof.audit.residuals import residuals
 
@@ -20,7 +20,7 @@ __all__ = ["calibrate"]
 NOISES_NATS = np.geomspace(0.01, 1.0, 25)
 SLACKS = np.geomspace(0.02, 2.0, 41)
 LEVEL = 0.01  # of the test that an arithmetic left out must not fail more often than that
-PLACES, DRAWS = 20, 400
+DRAWS = 400
 TOPS = (1, 5, 20)
 
 
@@ -63,7 +63,7 @@ def _slack(profile: Profile, top: int) -> float:
         for row, model in enumerate(profile.models):
             if model.numerics != out:
                 continue
-            places = random.integers(len(profile.places), size=PLACES)
+            places = random.integers(len(profile.places), size=CALIBRATED_PLACES)
             _, covariance = namer.expected(model.name, places)
             needed.append(_needed(namer, row, model.name, covariance, random))
     return max(needed)
@@ -72,7 +72,7 @@ def _slack(profile: Profile, top: int) -> float:
 def _needed(namer: Namer, row: int, name: str, covariance: NDArray[np.float64], random: np.random.Generator) -> float:
     """The least slack for one row among its name's others."""
     total = len(namer.as_endpoint(row))
-    weights = random.multinomial(PLACES, np.full(total, 1 / total), size=DRAWS).astype(np.float64)
+    weights = random.multinomial(CALIBRATED_PLACES, np.full(total, 1 / total), size=DRAWS).astype(np.float64)
 
     def drawn(which: int) -> NDArray[np.float64]:
         return residuals(namer.as_endpoint(which), floor=namer.floor, weights=weights)

@@ -18,7 +18,11 @@ from bitproof.audit.standing import NOISE, Outcome, Standing
 
 __all__ = ["LOOKS", "LogprobTest"]
 
-LOOKS = {10: (3, 5, 10, 20, 30, 40, 60), 3: (5, 10, 20, 30, 40, 60), 1: (20, 40, 60, 80, 120, 160)}
+LOOKS = {
+    10: (1, 2, 3, 5, 10, 20, 30, 40, 60),
+    3: (1, 2, 3, 5, 10, 20, 40, 60, 100, 160),
+    1: (10, 20, 40, 60, 80, 120, 160),
+}
 """Tokens after which to look, by the fewest logprobs at each: a mean of few numbers is no normal variable."""
 
 

@@ -24,6 +24,7 @@ __all__ = ["Namer", "Naming"]
 
 Floats = NDArray[np.float64]
 DRAWS = 200
+CALIBRATED_PLACES = 20  # at which the slack is found
 CREDIBLE = 0.95
 
 
@@ -96,7 +97,8 @@ class Namer:
         """Mean [m] and covariance [m, m] of residual profiles of a name at these places."""
         each = [residuals(self.as_endpoint(row)[places], floor=self.floor) for row in self._rows[name]]
         spread = self._spread(name, len(places))
-        return np.mean(each, axis=0), spread + self._slack**2 * np.eye(len(spread))
+        slack = self._slack**2 * max(1.0, CALIBRATED_PLACES / len(places))  # in fewer places, less averages out
+        return np.mean(each, axis=0), spread + slack * np.eye(len(spread))
 
     def _spread(self, name: str, n: int) -> Floats:
         """Covariance [m, m] of a name's residual profiles between arithmetics, over draws of `n` places."""

@@ -13,8 +13,9 @@ from bitproof.audit.profile import Place, Profile, Served
 from bitproof.engines.generation import Completion, Request, TokenLogprob
 from bitproof.types import Message
 
-__all__ = ["Reader", "Reading", "probe_order", "probe_requests", "served"]
+__all__ = ["SHORT_QUESTIONS", "Reader", "Reading", "probe_order", "probe_requests", "served"]
 
+SHORT_QUESTIONS = 4
 UNSEEN = "\N{REPLACEMENT CHARACTER}"  # stands for part of a character: such a token cannot be found in a text
 
 
@@ -26,8 +27,13 @@ def probe_order(profile: Profile, *, seed: int) -> list[int]:
 
 
 def probe_requests(profile: Profile, probes: Sequence[int], *, top_logprobs: int) -> list[Request]:
-    """Requests for probes: greedy, as many tokens as the path has."""
+    """Requests for probes: greedy, as many tokens as the path has.
+
+    With logprobs one token can decide, so the first questions ask for no more.
+    """
     depth = (profile.path >= 0).sum(axis=1)
+    if top_logprobs:
+        depth[list(probes[:SHORT_QUESTIONS])] = 1
     return [
         Request(
             key=str(probe),
