@@ -55,6 +55,7 @@ class Comparison:
         self.own_p_values: dict[ChannelName, float] = {}  # of the recording's sittings
         self.findings: list[str] = []
         self.extra: list[Fault] = []
+        self._judged, self._faults = list[int](), list[Fault]()
 
     def ask_one(self, engine: Generator, requests: Sequence[Request], order: Sequence[int]) -> None:
         """Ask the second side; a question is compared once all before it are, whichever is answered first."""
@@ -128,7 +129,10 @@ class Comparison:
         return {name: fault.words for fault in reversed(self.faults()) for name in fault.spoils}
 
     def faults(self) -> list[Fault]:
-        return [*faults([self._answers(0), self._answers(1)], self.names, self.asking), *self.extra]
+        sides = [self._answers(0), self._answers(1)]
+        if self._judged != (sizes := [len(side) for side in sides]):  # it is asked for with every request
+            self._judged, self._faults = sizes, faults(sides, self.names, self.asking)
+        return [*self._faults, *self.extra]
 
     def report(self, missing: list[str], *, endpoint: str, model: str, against: str) -> ClosedReport:
         """The verdict on what was asked."""
