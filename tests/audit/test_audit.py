@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -34,13 +35,13 @@ class Endpoint:
     def _answer(self, probe: int, request: Request) -> Completion:
         if self._ways.get("fails"):
             return Completion(key=request.key, finish="error", error="HTTP 500")
-        tokens = [] if self._ways.get("mute") else [self._token(probe, number) for number in range(4)]
+        tokens = [] if self._ways.get("mute") else [self._token(probe, number) for number in range(request.max_tokens)]
         return Completion(
             key=request.key,
             text="".join(token.text for token in tokens),
             logprobs=None if self._ways.get("plain") else tuple(tokens) or None,
             prompt_tokens=25 if self._ways.get("hidden") else 10,
-            answer_tokens=4,
+            answer_tokens=request.max_tokens,
         )
 
     def _token(self, probe: int, number: int) -> TokenLogprob:
@@ -62,11 +63,12 @@ class Endpoint:
     ("name", "outcome"), [("reference", "consistent"), ("w8", "inconsistent"), ("w4", "inconsistent")]
 )
 def test_a_served_model_is_told_and_named(profile, name, outcome, ids):
-    found = audit(Endpoint(profile, profile.of(name)[0], ids=ids), profile, PLAN)  # type: ignore[arg-type]
+    endpoint = Endpoint(profile, profile.of(name)[0], ids=ids)
+    found = audit(endpoint, profile, PLAN)  # type: ignore[arg-type]
     assert found.outcome == outcome
     assert found.closest == (name,)
     assert found.n_places <= 20
-    assert found.answer_tokens == 4 * found.n_probes
+    assert found.answer_tokens == sum(request.max_tokens for request in endpoint.asked)
     assert set(found.expected) == set(profile.names)
 
 
@@ -134,7 +136,8 @@ def test_what_follows_a_token_off_the_path_is_not_compared(profile):
     reader = Reader(profile)
     endpoint = Endpoint(profile, 0)
     answers: list[Completion] = []
-    endpoint.generate(probe_requests(profile, [3], top_logprobs=TOP), answers.append)
+    whole = [replace(request, max_tokens=4) for request in probe_requests(profile, [3], top_logprobs=TOP)]
+    endpoint.generate(whole, answers.append)
     other = answers[0].logprobs[1].top[1]  # type: ignore[index]
     changed = (answers[0].logprobs[0], TokenLogprob(other.text, other.logprob, other.id, answers[0].logprobs[1].top))  # type: ignore[index]
     found = reader.read(Completion(key="3", logprobs=(*changed, *answers[0].logprobs[2:])))  # type: ignore[index]

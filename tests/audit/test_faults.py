@@ -343,14 +343,14 @@ def test_a_provider_that_answers_from_two_variants(profile: Profile) -> None:
     for seed in range(8):
         answers = Server(profile, rows, no_logprobs, random=np.random.default_rng(seed), noise=0)
         with MockServer(answers, key=KEY) as server:
-            found = audited(server.url, profile, seed=seed, max_tokens=200)
+            found = audited(server.url, profile, seed=seed, max_tokens=200, test="text")
         assert found.outcome != "consistent"
         seen.append("more than one variant" in found.words)
     assert sum(seen) >= 5
 
 
 def test_logprobs_that_differ_when_they_come_again_are_said(profile: Profile) -> None:
-    with MockServer(Server(profile, (0,), noise=1.5), key=KEY) as server:
+    with MockServer(Server(profile, (0,), noise=2.5), key=KEY) as server:
         found = audited(server.url, profile)
     assert (found.outcome, found.closest) == ("inconsistent", ())
     assert "came with other logprobs when it was asked again" in "; ".join(found.findings)
@@ -434,7 +434,7 @@ def test_a_count_beyond_all_measure_ends_it(profile: Profile) -> None:
     with Tampered(answers, mad, key=KEY) as server:
         found = audited(server.url, profile)
     assert (found.outcome, len(answers.requests)) == ("inconclusive", 1)
-    assert "it counts more tokens than it was asked for: 100,000,000,000 where 4 were" in found.findings
+    assert "it counts more tokens than it was asked for: 100,000,000,000 where 1 were" in found.findings
 
 
 def test_answers_that_cannot_be_read_are_paid_for(profile: Profile) -> None:
@@ -446,7 +446,7 @@ def test_answers_that_cannot_be_read_are_paid_for(profile: Profile) -> None:
 
 def test_a_budget_that_no_question_fits_in_is_said(profile: Profile) -> None:
     with MockServer(Server(profile), key=KEY) as server:
-        found = audited(server.url, profile, max_tokens=2)
+        found = audited(server.url, profile, max_tokens=2, test="text")
     assert found.words == "Inconclusive: one question takes more than the budget of 2 answer tokens."
 
 
@@ -519,7 +519,7 @@ def test_an_endpoint_that_only_fails_is_inconclusive_soon(profile: Profile, faul
     assert "the endpoint fails: " in found.words
     assert words in found.words
     assert found.n_probes <= 3
-    assert found.answer_tokens == 4 * len(answers.requests)  # of what was lost on its way, too
+    assert found.answer_tokens == sum(one.max_tokens for one in answers.requests)  # of what was lost on its way, too
     assert monotonic() - began < 20
 
 

@@ -12,8 +12,8 @@ from bitproof.audit.repeats import UNLIKELY, Samples, apart_nats, texts_apart
 from bitproof.engines.generation import Completion, TokenLogprob
 
 
-def pair(alike: bool) -> tuple[Completion, Completion]:
-    return Completion(key="0", text="a"), Completion(key="0", text="a" if alike else "b")
+def pair(alike: bool, text: str = "a b c") -> tuple[Completion, Completion]:
+    return Completion(key="0", text=text), Completion(key="0", text=text if alike else "x")
 
 
 @pytest.mark.parametrize(
@@ -33,6 +33,11 @@ def pair(alike: bool) -> tuple[Completion, Completion]:
 def test_pairs_are_asked_for_until_they_are_sure(kinds: str, sure: bool, apart: int, alike: int) -> None:
     found = texts_apart([pair(kind == "=") for kind in kinds], sure=sure)
     assert (len(found[0]), found[1]) == (apart, alike)
+
+
+def test_short_answers_that_are_the_same_say_less() -> None:
+    assert texts_apart([pair(True, "a")] * 20, sure=True) == ([], 9)
+    assert texts_apart([pair(True, "a")] * 20, sure=False) == ([], 1)
 
 
 def answer(*tokens: tuple[str, float]) -> Completion:

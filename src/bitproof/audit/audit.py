@@ -37,7 +37,7 @@ TestName = Literal["top-logprobs", "logprob", "text", "sampled"]
 TESTS: tuple[TestName, ...] = ("top-logprobs", "logprob", "text", "sampled")
 BUDGETS: dict[TestName, int] = {"top-logprobs": 60, "logprob": 200, "text": 2000, "sampled": 5000}
 SAMPLED_PROBES = 1 / 3  # of the profile's, those whose first tokens say most
-FIRST_ANSWERS = 3  # by then it is known what they are fit for
+FIRST_ANSWERS, MORE_ANSWERS = 3, 8  # by then it is known whose tokens they are, and what their logprobs are fit for
 SILENT = 5  # answers without anything to read, and there is nothing
 
 
@@ -200,7 +200,8 @@ class _Audit:
         if self.kind in (None, "top-logprobs", "logprob"):
             known = any(one.said for each in answered for one in self.reader.read(each))
             fault = logprob_fault(answered, floor_nats=self.floor_nats)
-            if not fault and not (known and enough_said(answered)) and len(answered) < FIRST_ANSWERS:
+            early = len(answered) < (MORE_ANSWERS if known else FIRST_ANSWERS)
+            if not fault and early and not (known and enough_said(answered)):
                 return False
             if not fault and not known:
                 self._words_only = True

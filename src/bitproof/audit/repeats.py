@@ -20,6 +20,7 @@ from bitproof.engines.generation import Completion, Request
 __all__ = ["Again", "Samples", "apart_nats", "logprobs_again", "texts_again", "texts_apart"]
 
 SURE = 3  # pairs of one kind, before it is said which kind it is
+SURE_WORDS = 9  # in those that are the same
 UNSTEADY = 4  # times as far from itself as benign engines are from each other
 UNLIKELY = 1e-3
 CHARACTERS = 3  # of a token, at least on average: of an answer longer than asked for, no more is compared
@@ -93,24 +94,31 @@ def asked_again(talk: Conversation, ask: Ask, *, only: Container[str] | None = N
 def texts_apart(pairs: Iterable[Pair], *, sure: bool) -> tuple[list[Pair], int]:
     """The pairs that have different texts, and how many have the same: until `SURE` of a kind, or one that is the same.
 
-    With `sure` one that is the same is not enough.
+    With `sure` one that is the same is not enough, and short answers are less.
     """
-    apart, alike = list[Pair](), 0
+    apart, alike, words = list[Pair](), 0, 0
     for one, other in pairs:
         if one.text == other.text:
-            alike += 1
+            alike, words = alike + 1, words + _words(one)
         else:
             apart.append((one, other))
-        if max(len(apart), alike) == SURE or not (sure or apart):
+        if len(apart) == SURE or (alike >= SURE and words >= SURE_WORDS) or not (sure or apart):
             break
     return apart, alike
+
+
+def _words(completion: Completion) -> int:
+    return max(1, len(completion.text.split()))
 
 
 def in_two_ways(talk: Conversation, ask: Ask, apart: Sequence[Pair]) -> bool:
     """Whether questions that were answered differently have two answers, however often they are asked.
 
-    So it is where two models answer, and each always says the same; tokens that are drawn have more.
+    So it is where two models answer, and each always says the same; tokens that are drawn have more. Of answers of a
+    word or two it cannot be said.
     """
+    if min(_words(one) for one, _ in apart) < SURE_WORDS / SURE:
+        return False
     answers: defaultdict[str, set[str]] = defaultdict(set)
     for one, other in apart:
         answers[one.key] |= {one.text, other.text}
