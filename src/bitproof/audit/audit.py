@@ -19,7 +19,7 @@ from bitproof.audit.choosing import first_tokens
 from bitproof.audit.conversation import Conversation
 from bitproof.audit.equals import equals, spread_nats
 from bitproof.audit.logprobs import LogprobTest
-from bitproof.audit.naming import Namer
+from bitproof.audit.naming import namer_of
 from bitproof.audit.observe import Reader, Reading, probe_order, probe_requests
 from bitproof.audit.preflight import alternatives, enough_said, logprob_fault
 from bitproof.audit.profile import REFERENCE, Profile
@@ -27,7 +27,7 @@ from bitproof.audit.repeats import Samples, logprobs_again, texts_again
 from bitproof.audit.reporting import Gathered, report_of
 from bitproof.audit.results import AuditReport
 from bitproof.audit.standing import Standing
-from bitproof.audit.text import SAMPLERS, TextTables, TextTest
+from bitproof.audit.text import SAMPLERS, TextTest, tables_of
 from bitproof.engines.generation import Completion, Generator, Request
 from bitproof.types import Progress
 
@@ -143,7 +143,7 @@ class _Audit:
 
     def _sampled(self) -> Standing | None:
         """First tokens at temperature 1, over and over, unless they come from a cache."""
-        self.test = TextTest(TextTables(self.profile, SAMPLERS), alpha=self.plan.alpha, ignored=self.equals)
+        self.test = TextTest(tables_of(self.profile, SAMPLERS), alpha=self.plan.alpha, ignored=self.equals)
         samples = Samples(self.profile)
         standing: Standing | None = None
         for request in self._sampled_requests():
@@ -219,8 +219,8 @@ class _Audit:
     def _test(self, top: int) -> LogprobTest | TextTest:
         alpha = self.plan.alpha
         if self.kind == "text":
-            return TextTest(TextTables(self.profile), alpha=alpha, ignored=self.equals)
-        namer = Namer(self.profile, top=top if self.kind == "top-logprobs" else 1)
+            return TextTest(tables_of(self.profile), alpha=alpha, ignored=self.equals)
+        namer = namer_of(self.profile, top if self.kind == "top-logprobs" else 1)
         return LogprobTest(namer, alpha=alpha, most=self.budget, ignored=self.equals)
 
     def _ask_again(self, standing: Standing) -> Standing:

@@ -48,7 +48,9 @@ def choose(pool: Profile, n: int) -> tuple[Profile, list[int]]:
 
 def gains(pool: Profile) -> NDArray[np.float64]:
     """What each token of each probe says about all rungs together, [probes, depth]; 1 is the mean of a token."""
-    tables = np.stack([greedy(pool, [pool.of(name)[0]], USUAL_NOISE_NATS) for name in pool.names])  # [names, places, width+1]
+    tables = np.stack(
+        [greedy(pool, [pool.of(name)[0]], USUAL_NOISE_NATS) for name in pool.names]
+    )  # [names, places, width+1]
     choice = np.argmax(np.where(pool.candidates >= 0, pool.logprobs, -np.inf), axis=2)  # [models, places]
     every = np.arange(len(pool.places))
     on_path = pool.path_columns

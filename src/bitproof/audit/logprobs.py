@@ -5,16 +5,20 @@ At a look, alpha split evenly over the looks,
 - the reference is ruled out where a profile as far from it would be seen less often than that, and its posterior is
   below that;
 - a variant is ruled out where its own profile would be seen as far less often than that.
+
+A verdict of consistent takes as many requests as it needs for one of them, at least, to have met a variant that answers
+a quarter of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import ceil, log
 
 from bitproof.audit.naming import Namer
 from bitproof.audit.observe import Reading, served
 from bitproof.audit.profile import REFERENCE
-from bitproof.audit.standing import NOISE, Outcome, Standing
+from bitproof.audit.standing import MIXED_SHARE, NOISE, Outcome, Standing
 
 __all__ = ["LOOKS", "LogprobTest"]
 
@@ -32,12 +36,11 @@ class LogprobTest:
     `ignored` are names that need not be ruled out: the reference's equals.
     """
 
-    def __init__(
-        self, namer: Namer, *, alpha: float, most: int | None = None, ignored: Sequence[str] = ()
-    ) -> None:
+    def __init__(self, namer: Namer, *, alpha: float, most: int | None = None, ignored: Sequence[str] = ()) -> None:
         looks = next(looks for fewest, looks in LOOKS.items() if namer.top >= fewest)
         self.namer, self.looks = namer, tuple(look for look in looks if most is None or look <= most)
         self.readings: list[Reading] = []
+        self._requests, self._enough = 0, ceil(log(alpha) / log(1 - MIXED_SHARE))
         self._ignored, self._level = set(ignored), alpha / max(1, len(self.looks))
         self._waiting = list(self.looks)
 
@@ -48,7 +51,9 @@ class LogprobTest:
 
     def add(self, readings: list[Reading]) -> None:
         """Take in the tokens of one request that came with logprobs."""
-        self.readings += [reading for reading in readings if reading.said]
+        said = [reading for reading in readings if reading.said]
+        self.readings += said
+        self._requests += bool(said)
 
     def standing(self) -> Standing | None:
         """How things stand at the look that is due; None where none is."""
@@ -80,4 +85,5 @@ class LogprobTest:
     def _outcome(self, left: set[str]) -> Outcome:
         if REFERENCE not in left:
             return "inconsistent"
-        return "inconclusive" if left - {REFERENCE} - self._ignored else "consistent"
+        others = left - {REFERENCE} - self._ignored
+        return "inconclusive" if others or self._requests < self._enough else "consistent"

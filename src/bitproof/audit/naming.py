@@ -12,6 +12,7 @@ A profile that is far from all of them is no rung: "not this model, or not this 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ from scipy import special, stats
 from bitproof.audit.profile import Profile, Served
 from bitproof.audit.residuals import as_served, benign_floor, distances, residuals
 
-__all__ = ["Namer", "Naming"]
+__all__ = ["Namer", "Naming", "namer_of"]
 
 Floats = NDArray[np.float64]
 DRAWS = 200
@@ -122,3 +123,9 @@ class Namer:
         if row not in self._expected:
             self._expected[row] = distances(self._profile, as_served(self._profile, row, top=self.top), self._against)
         return self._expected[row]
+
+
+@lru_cache(maxsize=8)
+def namer_of(profile: Profile, top: int) -> Namer:
+    """The namer of a profile: one for all audits with as many logprobs."""
+    return Namer(profile, top=top)

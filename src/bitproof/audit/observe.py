@@ -15,7 +15,7 @@ from bitproof.types import Message
 
 __all__ = ["SHORT_QUESTIONS", "Reader", "Reading", "probe_order", "probe_requests", "served"]
 
-SHORT_QUESTIONS = 4
+SHORT_QUESTIONS = 16
 UNSEEN = "\N{REPLACEMENT CHARACTER}"  # stands for part of a character: such a token cannot be found in a text
 
 

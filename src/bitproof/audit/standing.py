@@ -9,12 +9,13 @@ import numpy as np
 
 from bitproof.audit.observe import Reading
 
-__all__ = ["MIXED", "NOISE", "Outcome", "Standing", "Test", "credible"]
+__all__ = ["MIXED", "MIXED_SHARE", "NOISE", "Outcome", "Standing", "Test", "credible"]
 
 Outcome = Literal["consistent", "inconsistent", "inconclusive"]
 NOISE = "none of them"  # the reference's logits with noise: a variant that the profile does not hold, or another model
 MIXED = "more than one"  # some requests answered by the reference, others by a variant
 CREDIBLE = 0.95
+MIXED_SHARE = 0.25  # of requests that go to a variant: what a verdict of consistent rules out
 
 
 @dataclass(frozen=True, kw_only=True)

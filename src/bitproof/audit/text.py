@@ -18,6 +18,7 @@ Tokens of one answer are read as independent given the tokens before them.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from math import log
 
 import numpy as np
@@ -27,9 +28,9 @@ from scipy.special import logsumexp
 from bitproof.audit.likelihood import USUAL_NOISE_NATS, Sampler, greedy, sampled
 from bitproof.audit.observe import Reading
 from bitproof.audit.profile import REFERENCE, Profile
-from bitproof.audit.standing import MIXED, NOISE, Outcome, Standing, credible
+from bitproof.audit.standing import MIXED, MIXED_SHARE, NOISE, Outcome, Standing, credible
 
-__all__ = ["AS_ASKED", "SAMPLERS", "TextTables", "TextTest"]
+__all__ = ["AS_ASKED", "SAMPLERS", "TextTables", "TextTest", "tables_of"]
 
 Floats = NDArray[np.float64]
 NOISE_FACTORS = (0.25, 0.5, 1.0, 1.5)  # of a model's own noise: engines between float32 and half again its arithmetics
@@ -68,6 +69,12 @@ class TextTables:
             found = [[sampled(profile, profile.of(name), one) for one in samplers] for name in self.names]
             self.usual = np.array([one == AS_ASKED for one in samplers])
         self.of_models = np.array(found)  # [names, settings, places, width + 1]
+
+
+@lru_cache(maxsize=4)
+def tables_of(profile: Profile, samplers: tuple[Sampler, ...] | None = None) -> TextTables:
+    """The tables of a profile: one for all audits of a kind."""
+    return TextTables(profile, samplers)
 
 
 class TextTest:
@@ -117,6 +124,10 @@ class TextTest:
         against = float(logsumexp([*others.values()]) - log(max(1, len(others)))) - float(best[0])
         limit = log(1 / self.alpha)
         excluded = [name for number, name in enumerate(self._names) if number and usual[0] - best[number] >= limit]
+        kept = [number for number, name in enumerate(self._names) if number and name not in self._ignored]
+        mixed = self._mixed_total[kept][:, np.array(MIXED_SHARES) >= MIXED_SHARE]
+        if mixed.size and usual[0] - mixed.max() >= limit:
+            excluded.append(MIXED)
         if len(self._noise_total) and usual[0] - self._noise_total.max() >= limit:
             excluded.append(NOISE)
         if others and against >= limit:
@@ -134,10 +145,10 @@ class TextTest:
     def _outcome(self, excluded: list[str]) -> Outcome:
         if REFERENCE in excluded:
             return "inconsistent"
-        left = set(self._names) - {REFERENCE} - self._ignored - set(excluded)
-        if len(self._noise_total):
-            left |= {NOISE} - set(excluded)
-        return "inconclusive" if left else "consistent"
+        wanted = set(self._names) - {REFERENCE} - self._ignored
+        wanted |= {MIXED} if wanted else set()
+        wanted |= {NOISE} if len(self._noise_total) else set()
+        return "inconclusive" if wanted - set(excluded) else "consistent"
 
     def _sampler(self, probability: dict[str, float]) -> str:
         """The sampler that explains the tokens, where that is not the one asked for."""

@@ -70,6 +70,7 @@ def audit(
     """
     from bitproof.audit.audit import AuditPlan
     from bitproof.audit.audit import audit as run
+    from bitproof.audit.conversation import PATIENCE
     from bitproof.audit.profile import find_profile
     from bitproof.cli.main import this_command
     from bitproof.engines.http import HttpGenerator
@@ -81,8 +82,13 @@ def audit(
     profile = find_profile(Path(profile_file) if profile_file else None, reference)
     kind = None if test == "auto" else test
     plan = AuditPlan(alpha=alpha, test=kind, top=top_logprobs, max_tokens=max_tokens, seed=seed)  # type: ignore[arg-type]
-    with HttpGenerator(url, model=model, key_env=key_env, workers=1) as engine, progress("audit") as report:
-        found = run(engine, profile, plan, endpoint=url, model=engine.model or model or "", progress=report)
+    with (
+        HttpGenerator(url, model=model, key_env=key_env, workers=1, patience=PATIENCE) as engine,
+        progress("audit") as report,
+    ):
+        found = run(
+            engine, profile, plan, endpoint=engine.client.where, model=engine.model or model or "", progress=report
+        )
     found = replace(found, command=this_command())
     if out:
         _write(found, Path(out))

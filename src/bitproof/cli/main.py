@@ -137,7 +137,7 @@ def _say(message: str, exit_code: int) -> int:
 
 
 def _interrupted(arguments: Sequence[str]) -> int:
-    click.echo(f"Interrupted. What is done is kept; this goes on from there:\n  {command_line(arguments)}", err=True)
+    click.echo(f"Interrupted. This line goes on from what is kept:\n  {command_line(arguments)}", err=True)
     return 130
 
 

@@ -42,8 +42,8 @@ def profile_parts(profile: Profile, separations: Sequence[Separation], equals: S
         parts.append(f"No engine tells {' or '.join(equals)} from the reference: they are named together.")
     parts.append(
         f"{path}: {len(profile.names)} models in {len(profile.models) // len(profile.names)} arithmetics,"
-        f" {len(profile.probes)} questions, {len(profile.places):,} tokens, slack {profile.calibration.slack_of(20):.2g},"
-        f" sha256 {profile.digest[:16]}"
+        f" {len(profile.probes)} questions, {len(profile.places):,} tokens,"
+        f" slack {profile.calibration.slack_of(20):.2g}, sha256 {profile.digest[:16]}"
     )
     return parts
 
