@@ -33,7 +33,8 @@ def found(fake: Callable[[str, Any], None]) -> dict[str, Any]:
         "alpha": 0.01,
     }
     fake("bitproof.audit.profile.find_profile", lambda file, reference: None)
-    fake("bitproof.engines.http.HttpGenerator", lambda *a, **k: nullcontext(SimpleNamespace(model="tiny")))
+    engine = SimpleNamespace(model="tiny", client=SimpleNamespace(where=URL))
+    fake("bitproof.engines.http.HttpGenerator", lambda *a, **k: nullcontext(engine))
 
     def audit(engine: Any, profile: Any, plan: Any, *, endpoint: str, model: str, progress: Any) -> AuditReport:
         return AuditReport(endpoint=endpoint, model=model, **fields)

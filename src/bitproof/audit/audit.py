@@ -35,6 +35,7 @@ __all__ = ["TESTS", "AuditPlan", "TestName", "audit"]
 
 TestName = Literal["top-logprobs", "logprob", "text", "sampled"]
 TESTS: tuple[TestName, ...] = ("top-logprobs", "logprob", "text", "sampled")
+NAMED_AFTER: dict[TestName, int] = {"top-logprobs": 20, "logprob": 60, "text": 100, "sampled": 0}
 BUDGETS: dict[TestName, int] = {"top-logprobs": 60, "logprob": 200, "text": 2000, "sampled": 5000}
 SAMPLED_PROBES = 1 / 3  # of the profile's, those whose first tokens say most
 FIRST_ANSWERS, MORE_ANSWERS = 3, 8  # by then it is known whose tokens they are, and what their logprobs are fit for
@@ -136,10 +137,17 @@ class _Audit:
                 if self.lacking:
                     break
                 continue
-            standing = self._look() or standing
-            if self.lacking or (standing and standing.outcome != "inconclusive"):
+            standing = _kept(standing, self._look())
+            if self.lacking or self._settled(standing):
                 break
         return standing
+
+    def _settled(self, standing: Standing | None) -> bool:
+        """Whether there is nothing left to ask: where the reference is ruled out, a name is worth some more tokens."""
+        if standing is None or standing.outcome == "inconclusive":
+            return False
+        enough = self.talk.spent >= NAMED_AFTER[self.kind or "text"]
+        return standing.outcome == "consistent" or len(standing.closest) == 1 or enough
 
     def _sampled(self) -> Standing | None:
         """First tokens at temperature 1, over and over, unless they come from a cache."""
@@ -245,3 +253,10 @@ class _Audit:
         self.kind, self.test = "sampled", None
         self.readings.clear()
         self._first.clear()
+
+
+def _kept(before: Standing | None, now: Standing | None) -> Standing | None:
+    """How things stand now; a verdict that was reached stays."""
+    if before is None or now is None or before.outcome == "inconclusive":
+        return now or before
+    return replace(now, outcome=before.outcome, excluded=tuple(dict.fromkeys((*before.excluded, *now.excluded))))

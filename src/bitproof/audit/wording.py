@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bitproof.audit.profile import REFERENCE
 from bitproof.audit.results import AuditReport
 from bitproof.audit.standing import MIXED, NOISE
 
@@ -17,7 +18,9 @@ def words(report: AuditReport) -> str:
         return f"Inconclusive: {'; '.join(report.missing)}.{read}"
     sampler = f" Its tokens are drawn with {report.sampler}, not as asked for." if report.sampler else ""
     if report.outcome == "consistent":
-        alike = f" {_list(report.equals)} cannot be told from it on any engine." if report.equals else ""
+        alike = f" {_list(report.equals)} lie as near to it as engines to each other." if report.equals else ""
+        if report.closest and REFERENCE not in report.closest:
+            alike += f" The closest is {_list(report.closest)}."
         return f"Consistent with {report.reference}.{alike}{sampler}"
     if report.outcome == "inconsistent":
         return f"Inconsistent with {report.reference}: {_closest(report)}.{sampler}"
