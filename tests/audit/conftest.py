@@ -15,15 +15,15 @@ NOISE, CHAOS = 0.03, 0.3
 PROBES, DEPTH, WIDTH = 60, 4, 24
 
 
-def made_profile(seed: int = 0) -> Profile:
+def made_profile(seed: int = 0, sizes: dict[str, float] = SIZES) -> Profile:
     """Errors of `w8` and `w4` are the same in every arithmetic, up to NOISE; those of `w8a8` are drawn anew."""
     random = np.random.default_rng(seed)
     n = PROBES * DEPTH
     candidates = np.array([random.permutation(500)[:WIDTH] for _ in range(n)], dtype=np.int32)
     reference = -4 - np.sort(random.exponential(2.0, (n, WIDTH)), axis=1)
     rows, models = [], []
-    for name in ("reference", *SIZES, "w8a8"):
-        error = random.normal(0, SIZES.get(name, 0.0), reference.shape)
+    for name in ("reference", *sizes, "w8a8"):
+        error = random.normal(0, sizes.get(name, 0.0), reference.shape)
         for numerics in NUMERICS:
             chaos = random.normal(0, CHAOS, reference.shape) if name == "w8a8" else 0.0
             noise = random.normal(0, NOISE, reference.shape) if numerics != "float32" else 0.0
