@@ -72,11 +72,18 @@ def test_the_verdict_comes_first_and_what_cannot_be_known_last():
     assert text.startswith("Different from m as recorded, in its logprobs.\n")
     assert "0.124 [0.114, 0.134]" in text
     assert "60 % [59, 61]" in text
-    assert "0.012 nats on every logprob would have been found in 95 of 100 comparisons" in text
-    assert "not measured (it is cached)" in text
+    assert "would have been found" not in text
+    assert [line.split()[-1] for line in text.splitlines()[4:6]] == ["different", "spoiled"]
     assert "1,234 tokens answered to 50 requests" in text
     assert "Besides: the endpoint counts 9 prompt tokens." in text
     assert all(line.split(",")[0] in text for line in UNKNOWABLE)
+
+
+def test_what_would_have_been_found_is_said_where_nothing_was():
+    text = shown(replace(REPORT, outcome="consistent", channels=(LOGPROBS, SAMPLED, replace(LOGPROBS, n_probes=0))))
+    assert "0.012 nats on every logprob would have been found in 95 of 100 comparisons; less may be there." in text
+    assert "not measured (it is cached)" in text
+    assert "not compared" in text
 
 
 def test_where_nothing_was_compared_there_is_no_table():

@@ -43,9 +43,8 @@ class Comparison:
     ) -> None:
         self.asking, self.plan, self.names, self.recording = asking, plan, names, recording
         channels = channels_of(asking)
-        self.level = plan.alpha / len(channels)
         self.watches = [
-            Watch(name, asking, level=self.level, least_nats=plan.least_nats, seed=plan.seed + number)
+            Watch(name, asking, level=plan.alpha / len(channels), least_nats=plan.least_nats, seed=plan.seed + number)
             for number, name in enumerate(channels)
         ]
         self.sitters = [Sitter(max_tokens=plan.max_tokens), Sitter(max_tokens=plan.max_tokens)]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -69,11 +71,12 @@ class Watch:
                 least_nats=self._least_nats,
                 seed=self._seed,
             )
+        most = math.inf if self.name == "logprobs" else 1.0
         return Channel(
             name=self.name,
             n_probes=self.evidence.n,
-            own=_mean(self._own),
-            between=_mean(self._between),
+            own=_mean(self._own, most),
+            between=_mean(self._between, most),
             p_value=self.evidence.p_value,
             found=self.evidence.found and not spoiled,
             smallest=smallest,
@@ -101,6 +104,10 @@ def sittings_p_values(recording: Recording, *, alpha: float, least_nats: float, 
     return found
 
 
-def _mean(values: Sequence[float]) -> Estimate | NotMeasured:
+def _mean(values: Sequence[float], most: float) -> Estimate | NotMeasured:
+    """The mean over questions, its interval within [0, most]."""
     known = [value for value in values if not np.isnan(value)]
-    return cluster_mean(known, range(len(known))) if known else NotMeasured("no question could be compared")
+    if not known:
+        return NotMeasured("no question could be compared")
+    found = cluster_mean(known, range(len(known)))
+    return replace(found, low=float(np.clip(found.low, 0.0, most)), high=float(np.clip(found.high, 0.0, most)))

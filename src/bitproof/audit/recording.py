@@ -14,7 +14,8 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -192,21 +193,13 @@ def _fault(recording: Recording) -> str:
         return "it holds answers to questions that are not in it"
     if any(min(answer.answer_tokens, answer.prompt_tokens) < 0 for answer in answers):
         return "it counts fewer than no tokens"
-    most = max(asking.repeats, asking.samples)
-    if any(len(group) > most for group in _all_groups(recording)):
+    given = Counter((n, answer.probe, answer.sampled) for n, one in enumerate(sittings) for answer in one.answers)
+    if max(given.values()) > max(asking.repeats, asking.samples):
         return "it holds more answers to a question than were asked for"
     logprobs = [logprob for answer in answers for place in answer.places for _, logprob in place.top]
     if not all(math.isfinite(logprob) and -1000 <= logprob <= 0.01 for logprob in logprobs):
         return "it holds logprobs that are none"
     return ""
-
-
-def _all_groups(recording: Recording) -> Sequence[list[Answer]]:
-    found: dict[tuple[int, int, bool], list[Answer]] = {}
-    for number, sitting in enumerate(recording.sittings):
-        for answer in sitting.answers:
-            found.setdefault((number, answer.probe, answer.sampled), []).append(answer)
-    return list(found.values())
 
 
 def _is_time(text: str) -> bool:

@@ -24,7 +24,8 @@ def closed_parts(report: ClosedReport) -> list[Any]:
     if any(channel.n_probes for channel in report.channels):
         parts += [_table(report), ""]
         parts.append("Distances: " + "; ".join(f"{WHAT[one.name]}, {UNITS[one.name]}" for one in report.channels) + ".")
-    parts += [f"{_first_upper(WHAT[one.name])}: {_smallest(one)}" for one in report.channels]
+    if report.outcome != "different":
+        parts += [f"{_first_upper(WHAT[one.name])}: {_smallest(one)}" for one in report.channels]
     parts += ["", _cost(report)]
     if report.sittings:
         parts.append(f"Recorded in {len(report.sittings)} sittings, {report.sittings[0]} to {report.sittings[-1]}.")
@@ -53,11 +54,19 @@ def _table(report: ClosedReport) -> Any:
             _figure(channel, channel.between),
             f"{channel.p_value:.2g}",
             "-" if isinstance(channel.sittings_p_value, NotMeasured) else f"{channel.sittings_p_value:.2g}",
-            "spoiled" if channel.spoiled else "different" if channel.found else "no difference",
+            _says(channel),
         ]
         for channel in report.channels
     ]
     return table(columns, rows)
+
+
+def _says(channel: Channel) -> str:
+    if channel.spoiled:
+        return "spoiled"
+    if not channel.n_probes:
+        return "not compared"
+    return "different" if channel.found else "no difference"
 
 
 def _figure(channel: Channel, figure: Estimate | NotMeasured) -> str:
@@ -67,7 +76,7 @@ def _figure(channel: Channel, figure: Estimate | NotMeasured) -> str:
     value = f"{scale * figure.value:.{digits}f}{'' if channel.name == 'logprobs' else ' %'}"
     if math.isnan(figure.low):
         return value
-    return f"{value} [{scale * max(figure.low, 0.0):.{digits}f}, {scale * figure.high:.{digits}f}]"
+    return f"{value} [{scale * figure.low:.{digits}f}, {scale * figure.high:.{digits}f}]"
 
 
 def _smallest(channel: Channel) -> str:
