@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from benchmarks.audit_cache import Answer
 from bitproof.engines.emulated import EmulatedGenerator, end_tokens
+from bitproof.engines.generation import Completion, Request
 from bitproof.evaluate.prompts import prompt_ids
 from bitproof.models.reference import Reference
 from bitproof.types import Message
@@ -86,6 +87,32 @@ class Scorer:
             self._compute(missing)
         nothing = Scores(*np.zeros((3, 0)))
         return [self._known.get(key, nothing) for key in keys]
+
+    def samples(self, n: int, *, tokens: int, seed: int) -> list[Answer]:
+        """`n` answers of the reference itself to every prompt, at T=1, of at most `tokens` tokens each.
+
+        Each has a seed of its own: sampling noise is made of the seed and the position alone, and must not be the same
+        for two prompts.
+        """
+        found: list[Answer] = []
+
+        def keep(completion: Completion) -> None:
+            found.append(Answer.of(completion, lambda token: str(self.reference.tokenizer.decode([token]))))
+
+        requests = (
+            Request(
+                key=f"{probe}.{i}",
+                prompt_ids=ids,
+                max_tokens=tokens,
+                temperature=1.0,
+                seed=(seed + i) * 100_000 + probe,
+            )
+            for i in range(n)
+            for probe, ids in enumerate(self._prompts)
+        )
+        with EmulatedGenerator(self.reference, rows=64) as engine:
+            engine.generate(requests, keep)
+        return found
 
     def _compute(self, keys: Sequence[tuple[int, ...]]) -> None:
         prompts = [self._prompts[key[0]] for key in keys]

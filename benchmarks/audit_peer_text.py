@@ -1,6 +1,6 @@
 """Two peers that read text with the reference's weights at hand: Token-DiFR at T=0, RUT at T=1.
 
-Token-DiFR: Karvonen et al., DiFR: Inference Verification Despite Nondeterminism, arXiv 2511.20621, Token-DiFR. The
+Token-DiFR: Karvonen et al., DiFR: Inference Verification Despite Nondeterminism, arXiv 2511.20621. The
 score of a token is how far it lies below the token that the trusted reference would have taken, given the same tokens
 before it and the same random numbers, clipped at the 99.9th percentile of trusted scores; tokens are averaged. At T=0
 there are no random numbers and the score is the margin in logits, which is the one case that PyPI's `token-difr` 0.1.2
@@ -14,10 +14,9 @@ RUT: Zhu et al., Auditing Black-Box LLM APIs with a Rank-Based Uniformity Test, 
 log-rank score. Of each prompt one answer of the endpoint and m answers of the reference get a score under the
 reference, the mean log-rank of their tokens; the randomised rank of the endpoint's score among the others is uniform if
 the models are the same, which the Cramer-von Mises test looks at. Deviations: ranks are (number below + U (ties + 1)) /
-(m + 1), exactly uniform for any m; the m answers are the cached samples of the reference in engines of other families,
-8 of them, where the paper draws many from local weights, which shrinks shifts of the ranks by m / (m + 1) and so asks
-for a quarter more tokens; all samples of a prompt may serve, one for each time that an audit draws the prompt. Both
-sides are read as the tokenizer reads the text.
+(m + 1), exactly uniform for any m; m is 12, where the paper draws more, which shrinks shifts of ranks by m / (m + 1)
+and so asks for a sixth more tokens; all samples of a prompt may serve, one for each time that an audit draws the
+prompt. Both sides are read as the tokenizer reads the text.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
 
-from benchmarks.audit_cache import Answer, read_answers
+from benchmarks.audit_cache import Answer, read_answers, write_answers
 from benchmarks.audit_peer_logprobs import prepare_b3it, prepare_lt
 from benchmarks.audit_peer_met import prepare_met
 from benchmarks.audit_peer_power import Curve, Plan, Prepared, power_curve, tokens_interval
@@ -32,6 +32,7 @@ from bitproof.models.reference import load
 REFERENCE = "reference"
 PROBES, PROBE_SEED = 240, 1
 AUDITORS = ("transformers-batched", "transformers-batched-float32", "vllm", "vllm-batched", "llamacpp")
+SAMPLE_TOKENS, SAMPLE_SEED = 24, 7
 
 
 @cache
@@ -42,12 +43,13 @@ def answers_of(path: Path) -> tuple[Answer, ...]:
 
 @dataclass
 class Bench:
-    """The cached answers and what is computed from them once; `work` keeps scores between runs."""
+    """The cached answers and what is computed from them once; `work` keeps scores and samples between runs."""
 
     folder: Path
     work: Path
     master: Path | None
     plan: Plan
+    local_samples: int = 12
     probes: tuple[int, ...] = tuple(range(PROBES))
 
     def path(self, engine: str, name: str, setting: str) -> Path:
@@ -66,6 +68,19 @@ class Bench:
         if self.master is None:
             raise SystemExit("token-difr and rut need the reference's weights: give --master DIR")
         return Scorer(load(self.master), probe_texts(PROBES, seed=PROBE_SEED), self.work)
+
+    @cached_property
+    def log_ranks(self) -> dict[int, list[float]]:
+        """Log-ranks of the reference's own samples to every prompt, drawn on first use."""
+        path = self.work / f"samples-{self.scorer.reference.digest[:12]}-{self.local_samples}.jsonl"
+        if not path.exists():
+            drawn = self.scorer.samples(self.local_samples, tokens=SAMPLE_TOKENS, seed=SAMPLE_SEED)
+            write_answers(path, {"seed": SAMPLE_SEED, "samples": self.local_samples}, drawn)
+        local, found = answers_of(path), dict[int, list[float]]()
+        for answer, scores in zip(local, self.scorer.scores(local, by_text=True), strict=True):
+            if len(scores.ranks):
+                found.setdefault(answer.probe, []).append(log_rank(scores))
+        return found
 
 
 # An endpoint's answers, the auditor's reference and the bank of references, to what scores are made of.
@@ -97,13 +112,8 @@ def _difr(
 def _rut(
     bench: Bench, served: Sequence[Answer], auditor: Sequence[Answer], bank: Sequence[Sequence[Answer]]
 ) -> Prepared:
-    local: dict[int, list[float]] = {}
-    for answers in bank:
-        for one, found in zip(answers, bench.scorer.scores(answers, by_text=True), strict=True):
-            if len(found.ranks):
-                local.setdefault(one.probe, []).append(log_rank(found))
     scores = bench.scorer.scores(served, by_text=True)
-    return prepare_rut(served, scores, local, bench.probes, alpha=bench.plan.alpha)
+    return prepare_rut(served, scores, bench.log_ranks, bench.probes, alpha=bench.plan.alpha)
 
 
 PEERS: dict[str, Peer] = {
@@ -208,12 +218,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.audit_peers", description=main.__doc__)
     parser.add_argument("answers", type=Path)
     parser.add_argument("--master", type=Path, help="the reference's weights, for token-difr and rut")
-    parser.add_argument("--work", type=Path, help="where scores are kept (default: beside the answers)")
+    parser.add_argument("--work", type=Path, help="where scores and samples are kept (default: beside the answers)")
     parser.add_argument("--peers", nargs="+", default=list(PEERS), choices=list(PEERS))
     parser.add_argument("--engines", nargs="+", default=[])
     parser.add_argument("--classes", nargs="+", default=[])
     parser.add_argument("--audits", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--local-samples", type=int, default=12, help="the reference's own samples a prompt, for rut")
     parser.add_argument("--intervals", type=int, default=0, metavar="REPLICATES")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
@@ -222,6 +233,7 @@ def main() -> None:
         work=options.work or options.answers.with_name("peers"),
         master=options.master,
         plan=Plan(audits=options.audits, seed=options.seed),
+        local_samples=options.local_samples,
     )
     found: list[Row] = []
     for name in options.peers:
