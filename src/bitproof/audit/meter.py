@@ -55,8 +55,11 @@ class Meter:
         every = np.arange(len(profile.places))
 
         def noise_of(rows: list[int]) -> float:
-            """The noise in nats that makes the greedy choices of these rows likeliest."""
-            total = sum(self._tables[:, every, choice[row]].sum(1) for row in rows)
+            """The noise in nats that makes these rows' greedy choices likeliest, as far as an audit reads them."""
+            total = np.zeros(len(NOISES_NATS))
+            for row in rows:
+                reached = profile.followed(choice[row] == profile.path_columns)
+                total += self._tables[:, every[reached], choice[row][reached]].sum(1)
             return float(NOISES_NATS[int(np.argmax(total))])
 
         self.floor = noise_of(profile.of(REFERENCE)[1:]) if len(profile.of(REFERENCE)) > 1 else 0.0
