@@ -1,6 +1,6 @@
 """The data of the audit's benchmark: what real servers of the dithered master answer to prompts kept out of profiles.
 
-    python -m benchmarks.audit_served --answers FOLDER [--engines ...] [--classes ...] [--settings ...]
+    python -m benchmarks.audit_served --answers FOLDER --profile FILE [--engines ...] [--classes ...] [--settings ...]
 
 asks every class of every engine that serves it, one server at a time. A file of answers that is there is not asked for
 again, so a run that was interrupted goes on. What the classes are says `audit_classes.py`, what the engines are
@@ -13,8 +13,9 @@ import argparse
 import hashlib
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,10 @@ from benchmarks.audit_classes import (
 from benchmarks.audit_decoys import MAKERS
 from benchmarks.audit_engines import Served, altered, serve
 from benchmarks.dither import dithered_master
+from bitproof.audit.audit import SAMPLED_PROBES
+from bitproof.audit.choosing import first_tokens
 from bitproof.audit.probes import probe_texts
+from bitproof.audit.profile import Profile, read_profile
 from bitproof.engines.generation import Completion, Request
 from bitproof.quantize.artifact import versions
 from bitproof.types import Message
@@ -45,15 +49,20 @@ MOST_ERRORS = 0.01
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """What every hold-out prompt is asked: `samples` answers of `max_tokens` tokens."""
+    """What every hold-out prompt is asked: `samples` answers of `max_tokens` tokens.
+
+    `chosen`: only the prompts that an audit of first tokens asks with the hold-out profile.
+    """
 
     temperature: float
     max_tokens: int
     top_logprobs: int
     samples: int
+    chosen: bool = False
 
 
 SETTINGS = {
+    "first1": Setting(temperature=1.0, max_tokens=1, top_logprobs=0, samples=80, chosen=True),
     "greedy8": Setting(temperature=0.0, max_tokens=8, top_logprobs=20, samples=1),
     "sampled24": Setting(temperature=1.0, max_tokens=24, top_logprobs=0, samples=4),
 }
@@ -73,30 +82,38 @@ PLAN: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("greedy8", "llamacpp", SCALE),
     ("greedy8", "vllm-batched", SCALE),
     ("greedy8", "llamacpp", (*UNKNOWN, *GREEDY_DECOYS)),
-    ("sampled24", "vllm-batched", IN_VLLM),
-    ("sampled24", "llamacpp", (*WEIGHT_ONLY, "decoy-temperature")),
+    ("first1", "vllm-batched", (*IN_VLLM, "decoy-temperature")),
+    ("first1", "llamacpp", (*WEIGHT_ONLY, "decoy-temperature")),
     ("greedy8", "vllm-batched", (*UNKNOWN, *GREEDY_DECOYS)),
-    ("sampled24", "llamacpp", (*UNKNOWN, *GREEDY_DECOYS)),
+    ("sampled24", "vllm-batched", IN_VLLM),
+    ("sampled24", "llamacpp", (REFERENCE,)),
 )
 
 
-def requests(setting: Setting, *, seed: str) -> Iterator[Request]:
-    """Every probe under the key PROBE.SAMPLE, by messages only; `seed` draws the seeds of the samples."""
+def requests(setting: Setting, probes: Sequence[int], *, seed: str) -> Iterator[Request]:
+    """Each probe under the key PROBE.SAMPLE, by messages only; `seed` draws the seeds of the samples."""
     texts = probe_texts(PROBES, seed=PROBE_SEED)
-    for sample in range(setting.samples):
-        for probe, text in enumerate(texts):
-            key = f"{probe}.{sample}"
-            yield Request(
-                key=key,
-                messages=(Message(role="user", content=text),),
-                max_tokens=setting.max_tokens,
-                temperature=setting.temperature,
-                top_logprobs=setting.top_logprobs,
-                seed=int.from_bytes(hashlib.sha256(f"{seed} {key}".encode()).digest()[:4]) >> 1,
-            )
+    for probe, sample in product(probes, range(setting.samples)):
+        key = f"{probe}.{sample}"
+        yield Request(
+            key=key,
+            messages=(Message(role="user", content=texts[probe]),),
+            max_tokens=setting.max_tokens,
+            temperature=setting.temperature,
+            top_logprobs=setting.top_logprobs,
+            seed=int.from_bytes(hashlib.sha256(f"{seed} {key}".encode()).digest()[:4]) >> 1,
+        )
 
 
-def ask(served: Served, engine: str, name: str, setting_name: str, shop: Workshop, path: Path) -> float:
+def chosen_probes(profile: Profile) -> list[int]:
+    """The hold-out prompts that an audit of first tokens asks with a profile of them."""
+    numbers = {text: number for number, text in enumerate(probe_texts(PROBES, seed=PROBE_SEED))}
+    return [numbers[profile.probes[probe]] for probe in first_tokens(profile, SAMPLED_PROBES)]
+
+
+def ask(
+    served: Served, engine: str, name: str, setting_name: str, probes: Sequence[int], shop: Workshop, path: Path
+) -> float:
     """Ask a server everything that a setting asks, and write its answers; gives the seconds that took."""
     setting, decode = SETTINGS[setting_name], shop.reference.tokenizer.decode
     answers: list[Answer] = []
@@ -107,17 +124,17 @@ def ask(served: Served, engine: str, name: str, setting_name: str, shop: Worksho
         errors.extend([completion.error] if completion.error else [])
 
     began = time.monotonic()
-    asked = requests(setting, seed=f"{engine} {name}")
+    asked = requests(setting, probes, seed=f"{engine} {name}")
     served.engine.generate((altered(name, request) for request in asked), keep)
     seconds = time.monotonic() - began
-    if len(errors) > MOST_ERRORS * PROBES * setting.samples:
+    if len(errors) > MOST_ERRORS * len(answers):
         raise RuntimeError(f"{engine} {name} {setting_name}: {len(errors)} answers failed, first: {errors[0]}")
     header: dict[str, Any] = {
         "engine": engine,
         "class": name,
         "setting": setting_name,
         "model_digest": served.model_digest,
-        "settings": {**served.settings, **asdict(setting), "probes": PROBES, "probe_seed": PROBE_SEED},
+        "settings": {**served.settings, **asdict(setting), "probes": len(probes), "probe_seed": PROBE_SEED},
         "versions": {**versions(), "engine": served.version},
         "seconds": round(seconds, 1),
     }
@@ -125,7 +142,7 @@ def ask(served: Served, engine: str, name: str, setting_name: str, shop: Worksho
     return seconds
 
 
-def run(engine: str, name: str, setting: str, shop: Workshop, answers: Path) -> None:
+def run(engine: str, name: str, setting: str, probes: Sequence[int], shop: Workshop, answers: Path) -> None:
     """Serve one class in one engine and ask what a setting asks, unless that was done."""
     file = answers / engine / name / f"{setting}.jsonl"
     if file.exists():
@@ -133,7 +150,7 @@ def run(engine: str, name: str, setting: str, shop: Workshop, answers: Path) -> 
     began = time.monotonic()
     with serve(engine, name, shop) as served:
         up = time.monotonic() - began
-        seconds = ask(served, engine, name, setting, shop, file)
+        seconds = ask(served, engine, name, setting, probes, shop, file)
     print(f"{engine} {name} {setting}: up after {up:.0f} s, answered in {seconds:.0f} s", flush=True)
 
 
@@ -143,6 +160,7 @@ def main() -> None:
     parser.add_argument("--answers", type=Path, required=True)
     parser.add_argument("--work", type=Path, help="where models and the ladder lie (default: beside the answers)")
     parser.add_argument("--ladder", type=Path, help="a ladder that is built (default: built in the work folder)")
+    parser.add_argument("--profile", type=Path, help="of the hold-out prompts, to choose those asked for first tokens")
     for option in ("--engines", "--classes", "--settings"):
         parser.add_argument(option, nargs="+", metavar="NAME", help="these only")
     parser.add_argument(
@@ -155,11 +173,14 @@ def main() -> None:
     if not ladder.exists():
         build_ladder(master, ladder)
     shop = Workshop(master, ladder, work / "models", MAKERS)
+    chosen = chosen_probes(read_profile(options.profile)) if options.profile else None
     only = {"engine": options.engines, "class": options.classes, "setting": options.settings}
     for setting, engine, name in ((setting, engine, name) for setting, engine, names in PLAN for name in names):
         one = {"engine": engine, "class": name, "setting": setting}
-        if time.monotonic() < until and all(not only[key] or one[key] in only[key] for key in one):
-            run(engine, name, setting, shop, options.answers)
+        probes = chosen if SETTINGS[setting].chosen else range(PROBES)
+        wanted = all(not only[key] or one[key] in only[key] for key in one)
+        if wanted and probes is not None and time.monotonic() < until:
+            run(engine, name, setting, probes, shop, options.answers)
 
 
 if __name__ == "__main__":

@@ -36,6 +36,21 @@ def test_fp8_is_the_saturated_cast(element, dtype, top):
     assert torch.equal(round_to_element(x, element), expected)
 
 
+@pytest.mark.parametrize(("element", "dtype"), [("fp8_e4m3", torch.float8_e4m3fn), ("fp8_e5m2", torch.float8_e5m2)])
+def test_towards_zero_is_the_largest_value_that_is_no_larger(element, dtype):
+    fmt = NumberFormat(element=element, granularity="tensor", scale_dtype="fp32", rounding="zero")
+    x = neighbours(every_bf16())
+    grid = torch.arange(128, dtype=torch.uint8).view(dtype).float()
+    grid = grid[grid.isfinite()]
+    expected = grid[torch.searchsorted(grid, x.abs().contiguous(), right=True) - 1].copysign(x)
+    assert torch.equal(round_to_format(x, fmt), expected)
+
+
+def test_integers_are_rounded_to_nearest_only():
+    with pytest.raises(ValueError, match="int8 is rounded to nearest"):
+        NumberFormat(element="int8", granularity="token", rounding="zero")
+
+
 def test_fp4_rounds_to_the_nearest_of_its_values_and_ties_to_the_even_code():
     x = neighbours(torch.cat([torch.linspace(-8, 8, 200_001), every_bf16()]))
     table = torch.tensor(E2M1_VALUES, dtype=torch.float64)

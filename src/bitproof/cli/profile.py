@@ -42,10 +42,10 @@ def profile(
 ) -> None:
     """Make what `bitproof audit` compares endpoints with.
 
-    An ARTIFACT is a folder that `bitproof quantize` made, or a folder of such folders; without any, a ladder of fifteen
-    variants is rounded to nearest. The reference with an FP8 KV cache is added. Every model reads the same few thousand
-    tokens in four arithmetics: some minutes for each of a small one on two cores. A build that was interrupted goes on
-    where it stopped when the same command is given again.
+    An ARTIFACT is a folder that `bitproof quantize` made, or a folder of such folders; without any, a ladder of fourteen
+    variants is rounded to nearest. The reference with an FP8 KV cache is added, rounded to nearest and towards zero.
+    Every model reads the same few thousand tokens in four arithmetics: some minutes for each of a small one on two
+    cores. A build that was interrupted goes on where it stopped when the same command is given again.
     """
     from bitproof.audit.build import KeyValueOverlay, ProfilePlan, build_profile
     from bitproof.audit.equals import equals
@@ -62,7 +62,7 @@ def profile(
     with progress("profile") as report:
         found = read_artifacts(artifacts) if artifacts else _default_ladder(reference, work / "ladder", seed)
         ladder = {each.variant.name: overlay_of(reference, each.path, each.variant, as_served=True) for each in found}
-        ladder["bf16+kvfp8"] = KeyValueOverlay(KV_FORMATS["fp8"])
+        ladder |= {f"bf16+kv{kv}": KeyValueOverlay(KV_FORMATS[kv]) for kv in ("fp8", "fp8rz")}
         records = [(each.path / RECORD).read_text() for each in found]
         identity = hashlib.sha256(json.dumps([reference.digest, asdict(plan), records]).encode()).hexdigest()
         made = build_profile(reference, ladder, plan, steps=work / identity[:16], progress=report)

@@ -130,7 +130,9 @@ def round_to_element(
 def round_to_format(
     x: Tensor, fmt: NumberFormat, *, out: Tensor | None = None, scratch: Tensor | None = None
 ) -> Tensor:
-    """`round_to_element` with the integer range that the format says."""
+    """`round_to_element` with the integer range and the rounding that the format says."""
+    if fmt.rounding == "zero":
+        return _round_toward_zero(x, _SMALL_FLOATS[fmt.element], torch.empty_like(x) if out is None else out)
     low, high = code_range(fmt)
     return round_to_element(x, fmt.element, int_low=low, int_high=high, out=out, scratch=scratch)
 
@@ -187,6 +189,12 @@ def _round_small_float(x: Tensor, grid: _SmallFloat, out: Tensor | None, power: 
     power.clamp_(grid.smallest_normal, grid.largest)  # 2^floor(log2 |x|), within the grid
     rounded = x.add(power, alpha=half_range) if out is None else torch.add(x, power, alpha=half_range, out=out)
     return rounded.sub_(power, alpha=half_range).clamp_(-grid.largest, grid.largest)
+
+
+def _round_toward_zero(x: Tensor, grid: _SmallFloat, out: Tensor) -> Tensor:
+    power = x.view(torch.int32).bitwise_and(_exponent_mask(x.device)).view(torch.float32)
+    step = power.clamp_(grid.smallest_normal, grid.largest).mul_(2.0**-grid.mantissa_bits)
+    return torch.div(x, step, out=out).trunc_().mul_(step).clamp_(-grid.largest, grid.largest)
 
 
 @cache

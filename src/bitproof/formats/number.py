@@ -47,6 +47,7 @@ class NumberFormat:
     `code_scale` is the scale that codes are rounded to nearest under: the one as stored (the smaller error), or the
     exact one before it was rounded to its type (bitsandbytes with double quantization).
     `dynamic` (activations) finds the scale from each input; otherwise it is fixed at calibration.
+    `rounding` is to nearest, or, of a small float, towards `zero`: what a cast that drops mantissa bits does.
     """
 
     element: Element
@@ -60,6 +61,7 @@ class NumberFormat:
     mx_rounding: MxRounding = "even"
     dynamic: bool = True
     code_scale: Literal["stored", "exact"] = "stored"
+    rounding: Literal["nearest", "zero"] = "nearest"
 
     def __post_init__(self) -> None:
         problem = None
@@ -71,6 +73,8 @@ class NumberFormat:
             problem = f"{self.element} has no zero point"
         elif self.scale_dtype in ("e8m0", "e4m3") and self.element not in ("fp4_e2m1", "fp8_e4m3", "fp8_e5m2"):
             problem = f"{self.scale_dtype} scales go with FP4 and FP8, not {self.element}"
+        elif self.rounding == "zero" and self.element not in ("fp8_e4m3", "fp8_e5m2", "fp4_e2m1"):
+            problem = f"{self.element} is rounded to nearest"
         elif self.scale_dtype == "nf4_double" and self.element != "nf4":
             problem = "double quantization of the scales goes with NF4"
         if problem:

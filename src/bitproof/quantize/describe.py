@@ -47,7 +47,8 @@ def number_format(number: NumberFormat, what: str) -> str:
     element = ELEMENTS.get(number.element, number.element.upper())
     sign = "" if not number.is_int else ", symmetric" if number.symmetric else ", asymmetric"
     scale = SCALES.get(number.scale_dtype, "a scale")
-    return f"{element} {what}, {scale} per {_shared(number)}{sign}"
+    rounding = ", rounded towards zero" * (number.rounding == "zero")
+    return f"{element} {what}, {scale} per {_shared(number)}{sign}{rounding}"
 
 
 def _shared(number: NumberFormat) -> str:

@@ -160,6 +160,8 @@ def _notes(variant: Variant) -> list[str]:
         notes.append(
             f"an {variant.kv.element.upper()} KV cache is a setting of the engine: this checkpoint cannot hold it"
         )
+    if variant.kv is not None and variant.kv.rounding == "zero":
+        notes.append("how an FP8 KV cache is rounded is the engine's: this checkpoint cannot say it")
     if variant.weights is not None and variant.weights.is_int and variant.weights.bits not in (4, 8):
         notes.append(
             f"{variant.weights.bits}-bit integers are packed without gaps, as compressed-tensors 0.19 and later do:"

@@ -37,6 +37,7 @@ def legal_names() -> dict[str, str]:
         "-tensor": "one scale for a tensor",
         "-asym": "a zero point beside each scale",
         "+kvfp8": "FP8 KV cache",
+        "+kvfp8rz": "FP8 KV cache, rounded towards zero, as vLLM does on a CPU",
         "+kvint8": "INT8 KV cache, scaled per token and head",
         "+kvint4": "INT4 KV cache, scaled per token and head",
     }
@@ -111,7 +112,9 @@ def _no_more(name: str, parts: list[str]) -> None:
 
 def _parse_kv(name: str, text: str) -> NumberFormat:
     if not text.startswith("kv") or text[2:] not in KV_FORMATS:
-        raise VariantError(f"there is no KV cache format {text!r}", where=name, remedy="+kvfp8, +kvint8 or +kvint4.")
+        raise VariantError(
+            f"there is no KV cache format {text!r}", where=name, remedy="+kvfp8, +kvfp8rz, +kvint8 or +kvint4."
+        )
     return KV_FORMATS[text[2:]]
 
 

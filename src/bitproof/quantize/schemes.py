@@ -92,8 +92,10 @@ SCHEMES: dict[str, Scheme] = {
 GGUF_BLOCKS = {name.lower(): fmt for name, fmt in GGUF_FORMATS.items()}
 GGUF_K_QUANTS = ("q2_k", "q3_k_s", "q3_k_m", "q3_k_l", "q4_k_s", "q4_k_m", "q5_k_s", "q5_k_m", "q6_k")
 
+_FP8_KV = NumberFormat(element="fp8_e4m3", granularity="tensor", scale_dtype="fp32", dynamic=False)
 KV_FORMATS: dict[str, NumberFormat] = {
-    "fp8": NumberFormat(element="fp8_e4m3", granularity="tensor", scale_dtype="fp32", dynamic=False),
+    "fp8": _FP8_KV,
+    "fp8rz": replace(_FP8_KV, rounding="zero"),  # as vLLM 0.32 stores it on a CPU
     "int8": NumberFormat(element="int8", granularity="token", scale_dtype="fp32"),
     "int4": NumberFormat(element="int4", granularity="token", scale_dtype="fp32", symmetric=False),
 }
