@@ -23,6 +23,7 @@ from bitproof.audit.naming import namer_of
 from bitproof.audit.observe import Reader, Reading, probe_order, probe_requests
 from bitproof.audit.preflight import alternatives, enough_said, logprob_fault
 from bitproof.audit.profile import REFERENCE, Profile
+from bitproof.audit.purse import Price, Purse
 from bitproof.audit.repeats import Samples, logprobs_again, texts_again
 from bitproof.audit.reporting import Gathered, report_of
 from bitproof.audit.results import AuditReport
@@ -44,16 +45,19 @@ SILENT = 5  # answers without anything to read, and there is nothing
 
 @dataclass(frozen=True, kw_only=True)
 class AuditPlan:
-    """Fixed before the first request: the test (None: the best there is), its level, and the most answer tokens.
+    """Fixed before the first request: the test (None: the best there is), its level, and the most it may cost.
 
-    An answer that was lost on its way is asked for again, and counts again.
+    An answer that was lost on its way is asked for again, and counts again. `price` is US dollars for a million prompt
+    tokens and for a million answer tokens; a limit in dollars needs it.
     """
 
     alpha: float = 0.01
     test: TestName | None = None
     top: int = 20
-    max_tokens: int | None = None  # default: by test, `BUDGETS`
+    max_tokens: int | None = None  # of answers; default: by test, `BUDGETS`
     seed: int = 0
+    max_cost_usd: float | None = None
+    price: Price | None = None
 
 
 def audit(
@@ -83,14 +87,16 @@ def audit(
         lacking=run.lacking,
         heard=getattr(engine, "heard", None),
     )
-    return report_of(gathered, standing, alpha=plan.alpha, seed=plan.seed, endpoint=endpoint, model=model)
+    report = report_of(gathered, standing, alpha=plan.alpha, seed=plan.seed, endpoint=endpoint, model=model)
+    return replace(report, cost_usd=run.talk.purse.cost_usd)
 
 
 class _Audit:
     def __init__(self, engine: Generator, profile: Profile, plan: AuditPlan, progress: Progress | None) -> None:
         self.profile, self.plan, self.progress = profile, plan, progress
         self.kind: TestName | None = plan.test
-        self.talk = Conversation(engine, top={"logprob": 1, "text": 0, "sampled": 0}.get(plan.test or "", plan.top))
+        top = {"logprob": 1, "text": 0, "sampled": 0}.get(plan.test or "", plan.top)
+        self.talk = Conversation(engine, top=top, purse=Purse(max_cost_usd=plan.max_cost_usd, price=plan.price))
         self.reader, self.floor_nats = Reader(profile), spread_nats(profile)
         self.equals = equals(profile)[REFERENCE]
         self.readings: dict[str, list[Reading]] = {}  # of what a test was given, by its key
@@ -118,8 +124,11 @@ class _Audit:
             standing = self._sampled()
         if self.talk.broken:
             self.lacking.insert(0, self.talk.broken)
+        spent = self.talk.purse.spent
         if not self.talk.completions and not self.lacking:
-            self.lacking.append(f"one question takes more than the budget of {self.budget} answer tokens")
+            self.lacking.append(f"one question takes more than {spent or f'the budget of {self.budget} answer tokens'}")
+        elif spent:
+            self.noticed.append(f"{spent} allows no further question")
         if standing is None and self.test is not None:
             described = self.test.now()
             standing = described and replace(described, outcome="inconclusive")
@@ -178,6 +187,8 @@ class _Audit:
     def _ask(self, request: Request) -> Completion | None:
         """One answer, if there is budget for it and the endpoint still answers."""
         if self.talk.broken or self.talk.spent + self.talk.needs(request) > self.budget:
+            return None
+        if not self.talk.purse.holds(request):
             return None
         completion = self.talk.ask(request)
         if self.progress:

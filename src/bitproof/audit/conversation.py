@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import takewhile
 
 from bitproof.audit.preflight import FILTERED, charged
+from bitproof.audit.purse import Purse
 from bitproof.engines.generation import Completion, Generator, Request
 from bitproof.engines.http_patience import Patience
 from bitproof.errors import EnvironmentFailed, UsageError
@@ -28,8 +29,8 @@ class Conversation:
     take.
     """
 
-    def __init__(self, engine: Generator, *, top: int) -> None:
-        self._engine = engine
+    def __init__(self, engine: Generator, *, top: int, purse: Purse | None = None) -> None:
+        self._engine, self.purse = engine, purse or Purse()
         self.top, self.warm = top, ""
         self.requests: list[Request] = []
         self.completions: list[Completion] = []
@@ -83,6 +84,7 @@ class Conversation:
     def _take(self, completion: Completion, request: Request) -> None:
         self.requests.append(request)
         self.completions.append(completion)
+        self.purse.settle(completion, request)
         if completion.finish != "error":
             self.answered.append(completion)
         cost = charged(completion, request)
