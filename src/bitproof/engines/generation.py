@@ -60,6 +60,8 @@ class Request:
     stop: tuple[str, ...] = ()
     top_logprobs: int = 0  # alternatives a position; 0 asks for no logprobs at all, 1 for those of the answer
     draft_ids: tuple[int, ...] | None = None
+    prompt_logprobs: int = 0  # alternatives at each token of the prompt; 0 asks for none
+    continue_final: bool = False  # the last message is an answer that was begun, and is gone on with
 
     def __post_init__(self) -> None:
         if not self.prompt_ids and not self.messages:
@@ -110,6 +112,8 @@ class Completion:
     tool_calls: tuple[ToolCall, ...] = ()
     logprobs: tuple[TokenLogprob, ...] | None = None  # of each answer token; None where not asked for or not given
     forced: Forced | None = None  # `draft_ids` under this engine
+    prompt_logprobs: tuple[TokenLogprob | None, ...] | None = None  # of each prompt token; None where not given, as of
+    # the first
     prompt_tokens: int = 0
     answer_tokens: int = 0
     first_token_s: float | None = None

@@ -189,14 +189,15 @@ class HttpGenerator:
 
     async def _answer(self, request: Request, by_ids: bool) -> Completion:
         limit = self._limit
-        body = body_of(request, self.dialect, by_ids=by_ids, stream=self.stream, limit=limit) | self._body
+        stream = self.stream and not request.prompt_logprobs  # which come with whole answers only
+        body = body_of(request, self.dialect, by_ids=by_ids, stream=stream, limit=limit) | self._body
         url = self.client.at("/completions" if by_ids else "/chat/completions")
         if by_ids and self.dialect == "llamacpp":
             url = self._native
         else:
             body["model"] = self.model
         try:
-            return await self.client.ask(url, body, OpenAIReader(request), stream=self.stream)
+            return await self.client.ask(url, body, OpenAIReader(request), stream=stream)
         except Failure as failure:
             if limit != "max_tokens" or "max_completion_tokens" not in failure.why:
                 raise

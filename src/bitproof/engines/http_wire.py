@@ -20,6 +20,7 @@ from typing import Any, Literal
 from bitproof.engines.generation import Completion, Finish, Request, TokenLogprob
 from bitproof.engines.http_failures import Failure, words_of
 from bitproof.engines.http_messages import chat_messages, tool_call
+from bitproof.engines.http_prompt import prompt_places
 
 __all__ = ["Dialect", "OpenAIReader", "body_of", "completion_tokens"]
 
@@ -70,6 +71,12 @@ def body_of(request: Request, dialect: Dialect, *, by_ids: bool, stream: bool, l
         body |= _schema(request.schema, native)
     if request.top_logprobs:
         body |= _logprobs(request.top_logprobs, dialect, by_ids)
+    if request.prompt_logprobs and dialect != "llamacpp":  # which ignores it
+        body["prompt_logprobs"] = request.prompt_logprobs
+    if (
+        request.continue_final and not by_ids and dialect != "llamacpp"
+    ):  # which goes on with any last message of its own
+        body |= {"continue_final_message": True, "add_generation_prompt": False}
     if dialect == "vllm":
         body["return_token_ids"] = True
     if native:
@@ -110,6 +117,7 @@ class OpenAIReader:
         self._texts: list[str] = []
         self._ids: list[int] = []
         self._logprobs: list[TokenLogprob] = []
+        self._prompt: tuple[TokenLogprob | None, ...] | None = None
         self._calls: dict[int, list[str]] = {}  # index -> name, arguments
         self._usage: dict[str, Any] = {}
         self._stages: dict[str, float] = {}
@@ -130,6 +138,8 @@ class OpenAIReader:
         choices = record.get("choices")
         if choices is None:
             return self._take_native(record)
+        if choices and self._request.prompt_logprobs:
+            self._prompt = prompt_places(record, choices[0], most=self._request.prompt_logprobs)
         return self._take_choice(choices[0]) if choices else False
 
     def _take_choice(self, choice: dict[str, Any]) -> bool:
@@ -183,6 +193,7 @@ class OpenAIReader:
             finish=finish or "error",
             tool_calls=tuple(calls),
             logprobs=tuple(self._logprobs) if self._logprobs and self._request.top_logprobs else None,
+            prompt_logprobs=self._prompt,
             prompt_tokens=_count(self._usage.get("prompt_tokens")) or 0,
             answer_tokens=(len(self._ids) or len(self._logprobs)) if answered is None else answered,
             first_token_s=first_token_s,

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from bitproof.engines.generation import Completion, Generator, Request, TokenLogprob
 from bitproof.types import Message, ToolCall
 
-__all__ = ["Answerer", "Backed", "TinyModel", "canned", "echo", "example_call", "example_of", "text_of"]
+__all__ = ["Answerer", "Backed", "TinyModel", "canned", "echo", "example_call", "example_of", "rendered", "text_of"]
 
 Answerer = Callable[[Request], Completion | Awaitable[Completion]]
 Waiting = tuple[Request, asyncio.Future[Completion]]
@@ -29,6 +29,13 @@ def text_of(request: Request) -> str:
     if request.messages:
         return request.messages[-1].content
     return bytes(token for token in request.prompt_ids or () if token < END).decode(errors="replace")
+
+
+def rendered(request: Request) -> str:
+    """The messages in a template of the mock's own: one under the other, an answer that was begun at the end."""
+    said = [message.content for message in request.messages or ()]
+    begun = said.pop() if request.continue_final else ""
+    return "\n".join(said) + begun
 
 
 def echo(request: Request) -> Completion:
@@ -68,7 +75,7 @@ class TinyModel:
         self._seed, self._order, self._spread, self._end_logit = seed, order, spread, end_logit
 
     def __call__(self, request: Request) -> Completion:
-        prompt = list(request.prompt_ids or self.encode("\n".join(m.content for m in request.messages or ())))
+        prompt = list(request.prompt_ids or self.encode(rendered(request)))
         if request.schema is not None:
             return self._written(request, prompt, json.dumps(example_of(request.schema)))
         generator = np.random.default_rng(request.seed)
@@ -122,6 +129,15 @@ class TinyModel:
                 self._listed([*prompt, *ids[:place]], token, request.top_logprobs) for place, token in enumerate(ids)
             )
             if request.top_logprobs
+            else None,
+            prompt_logprobs=(
+                None,
+                *(
+                    self._listed(prompt[:place], prompt[place], request.prompt_logprobs)
+                    for place in range(1, len(prompt))
+                ),
+            )
+            if request.prompt_logprobs
             else None,
             prompt_tokens=len(prompt),
             answer_tokens=len(ids),

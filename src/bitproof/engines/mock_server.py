@@ -191,13 +191,11 @@ class MockServer:
             yield event
 
     def _given(self, body: dict[str, Any]) -> Given | None:
-        """Logprob and rank of the prompt's tokens, None for the first, where they are asked for and can be had."""
-        prompt = body.get("prompt")
-        if not isinstance(self._answerer, TinyModel) or not isinstance(prompt, list):
+        """Logprobs of the prompt's tokens, None for the first, where they are to be echoed and can be had."""
+        prompt, wanted = body.get("prompt"), body.get("echo") and body.get("logprobs") and "echo" not in self._ignores
+        if not wanted or not isinstance(self._answerer, TinyModel) or not isinstance(prompt, list):
             return None
-        wants = "prompt_logprobs" in body and "prompt_logprobs" not in self._ignores
-        wants |= bool(body.get("echo") and body.get("logprobs")) and "echo" not in self._ignores
-        return [None, *self._answerer.score(prompt)] if wants else None
+        return [None, *(logprob for logprob, _ in self._answerer.score(prompt))]
 
     def _refusal(self, fault: str) -> Response:
         if fault == "html":

@@ -13,7 +13,7 @@ from bitproof.types import Message, ToolCall
 __all__ = ["Api", "Given", "pieces", "request_of", "whole"]
 
 Api = Literal["chat", "completions", "messages"]
-Given = list[tuple[float, int] | None]
+Given = list[float | None]
 
 
 def request_of(body: dict[str, Any], api: Api, ignores: frozenset[str], fresh_seed: int) -> Request:
@@ -48,6 +48,8 @@ def request_of(body: dict[str, Any], api: Api, ignores: frozenset[str], fresh_se
         top_p=float(body.get("top_p", 1.0)),
         seed=fresh_seed if "seed" in ignores or body.get("seed") is None else int(body["seed"]),
         top_logprobs=0 if "logprobs" in ignores else asked,
+        prompt_logprobs=0 if "prompt_logprobs" in ignores else int(body.get("prompt_logprobs") or 0),
+        continue_final=bool(body.get("continue_final_message")),
     )
 
 
@@ -65,26 +67,22 @@ def _message(record: dict[str, Any]) -> Message:
 def whole(
     completion: Completion, body: dict[str, Any], api: Api, ignores: frozenset[str], given: Given | None
 ) -> dict[str, Any]:
-    """A whole answer. `given` are logprob and rank of the prompt's own tokens where they were asked for."""
+    """A whole answer. `given` are the logprobs of the prompt's own tokens, where they are to be echoed."""
     if api == "messages":
         return _anthropic(completion, body)
     choice = {"index": 0, "finish_reason": _finish(completion), **_said(completion, body, api, "message")}
     if api == "completions" and given is not None:
-        prompt = body["prompt"]
-        if "prompt_logprobs" in body:
-            rows = zip(prompt[1:], given[1:], strict=True)
-            places = ({str(token): {"logprob": found[0], "rank": found[1]}} for token, found in rows if found)
-            choice["prompt_logprobs"] = [None, *places]
-        else:
-            listed = choice.get("logprobs") or {"tokens": [], "token_logprobs": [], "top_logprobs": []}
-            listed["tokens"] = [*map(str, prompt), *listed["tokens"]]
-            listed["token_logprobs"] = [*(found and found[0] for found in given), *listed["token_logprobs"]]
-            listed["top_logprobs"] = [*(None for _ in prompt), *listed["top_logprobs"]]
-            choice["logprobs"] = listed
+        listed = choice.get("logprobs") or {"tokens": [], "token_logprobs": [], "top_logprobs": []}
+        listed["tokens"] = [*map(str, body["prompt"]), *listed["tokens"]]
+        listed["token_logprobs"] = [*given, *listed["token_logprobs"]]
+        listed["top_logprobs"] = [*(None for _ in given), *listed["top_logprobs"]]
+        choice["logprobs"] = listed
     if body.get("return_token_ids") and "token_ids" not in ignores and completion.token_ids:
         choice["token_ids"] = list(completion.token_ids)
-    usage = {} if "usage" in ignores else {"usage": _usage(completion)}
-    return {**_head(body, api, chunk=False), "choices": [choice], **usage}
+    said = {} if "usage" in ignores else {"usage": _usage(completion)}
+    if completion.prompt_logprobs is not None:
+        (said if api == "chat" else choice)["prompt_logprobs"] = [_place(place) for place in completion.prompt_logprobs]
+    return {**_head(body, api, chunk=False), "choices": [choice], **said}
 
 
 def pieces(completion: Completion, body: dict[str, Any], api: Api, ignores: frozenset[str]) -> Iterator[str]:
@@ -162,6 +160,18 @@ def _name(token: TokenLogprob, as_id: bool) -> str:
 
 def _entry(token: TokenLogprob, as_id: bool) -> dict[str, Any]:
     return {"token": _name(token, as_id), "logprob": token.logprob, "bytes": list(token.text.encode())}
+
+
+def _place(token: TokenLogprob | None) -> dict[str, Any] | None:
+    """A prompt's token in vLLM's form; the rank of one that is not among the likeliest is one more than they are."""
+    if token is None:
+        return None
+    ranked = {token.id: (len(token.top) + 1, token)}
+    ranked |= {one.id: (rank, one) for rank, one in enumerate(token.top, 1)}
+    return {
+        str(id_): {"logprob": one.logprob, "rank": rank, "decoded_token": one.text}
+        for id_, (rank, one) in ranked.items()
+    }
 
 
 def _head(body: dict[str, Any], api: Api, *, chunk: bool) -> dict[str, Any]:
