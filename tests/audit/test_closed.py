@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from bitproof.audit.closed import ClosedPlan, compare, compare_endpoints, record
+from bitproof.audit.closed import ClosedPlan, compare, compare_endpoints, most_of, record
 from bitproof.audit.comparison import Comparison
+from bitproof.audit.purse import Purse
 from bitproof.audit.recording import Asking, Recording, read_recording, write_recording
 from bitproof.audit.sitting import Sitter, greedy_requests, probe_order, sampled_requests
 from bitproof.engines.generation import Completion, Request, TokenLogprob
 from bitproof.engines.http import HttpGenerator
+from bitproof.engines.http_heard import Heard
 from bitproof.engines.mock_answers import TinyModel
 from bitproof.engines.mock_server import MockServer
 from bitproof.errors import EnvironmentFailed, UsageError
@@ -225,9 +228,80 @@ def test_a_budget_is_kept_and_ends_inconclusive(recording):
     found = compared(recording, Endpoint(), replace(PLAN, max_tokens=100))
     assert found.outcome == "inconclusive"
     assert found.answer_tokens <= 100
-    assert "the budget of 100 tokens was spent after" in found.words
-    with pytest.raises(UsageError, match="holds 100 tokens, and a recording of 16 questions can take 1024"):
+    assert re.search(r"the budget of 100 answer tokens allows no more than 1\d of 80 requests", found.words)
+    with pytest.raises(UsageError, match="holds 100 answer tokens, and a recording of 16 questions can take 1032"):
         record(Endpoint(), replace(PLAN, max_tokens=100))  # type: ignore[arg-type]
+
+
+def test_two_endpoints_have_one_budget():
+    found = compare_endpoints(Endpoint(), Endpoint(), replace(PLAN, max_tokens=300))  # type: ignore[arg-type]
+    assert found.outcome == "inconclusive"
+    assert 250 < found.answer_tokens <= 300
+    nothing = compare_endpoints(Endpoint(), Endpoint(), replace(PLAN, max_tokens=5))  # type: ignore[arg-type]
+    assert (nothing.outcome, nothing.answer_tokens, nothing.n_requests) == ("inconclusive", 0, 0)
+
+
+@pytest.mark.parametrize("job", ["recording", "endpoints"])
+def test_a_budget_in_dollars_is_kept(recording, job):
+    price, budget, usd = (1.0, 10.0), 0.004, 0.0
+
+    def counts(completion, request):
+        nonlocal usd
+        usd += (completion.prompt_tokens * price[0] + completion.answer_tokens * price[1]) / 1e6
+        return completion
+
+    plan, engine = replace(PLAN, max_cost_usd=budget, price=price), Endpoint(spoil=counts)
+    found = compared(recording, engine, plan) if job == "recording" else compare_endpoints(engine, engine, plan)  # type: ignore[arg-type]
+    assert found.outcome == "inconclusive"
+    assert "the budget of 0.004 USD allows no more than" in found.words
+    assert found.cost_usd == pytest.approx(usd)
+    assert 0.8 * budget < usd <= budget
+    with pytest.raises(UsageError, match=r"holds 0.004 USD, and a recording of 16 questions can take 0\.0"):
+        record(Endpoint(), plan)  # type: ignore[arg-type]
+
+
+def test_what_is_said_beforehand_is_not_exceeded(recording):
+    recorded, compared_with, both = Endpoint(), Endpoint(), (Endpoint(), Endpoint())
+    record(recorded, PLAN)  # type: ignore[arg-type]
+    compared(recording, compared_with)
+    compare_endpoints(*both, PLAN)  # type: ignore[arg-type]
+    asked = (recorded.asked, compared_with.asked, [*both[0].asked, *both[1].asked])
+    for requests, job in zip(asked, ("record", "recording", "endpoints"), strict=True):
+        most = most_of(ASKING, job)  # type: ignore[arg-type]
+        assert 0 <= most.n_requests - len(requests) <= 5
+        assert 0 <= most.answer_tokens - sum(one.max_tokens for one in requests) <= 40
+        assert most.prompt_tokens > sum(len((one.messages or ())[0].content) for one in requests)
+
+
+def test_an_endpoint_that_takes_more_than_it_was_asked_for_is_not_recorded_beyond_the_budget():
+    def endless(completion, request):
+        return replace(completion, answer_tokens=500)
+
+    endpoint = Endpoint(spoil=endless)
+    with pytest.raises(UsageError, match=r"the budget of 1,500 answer tokens does not hold it.*nothing was recorded"):
+        record(endpoint, replace(PLAN, max_tokens=1500))  # type: ignore[arg-type]
+    assert len(endpoint.asked) == 3
+
+
+def test_the_raw_answers_of_both_sides_are_reported(recording):
+    found = compared(recording, Endpoint())
+    assert len(found.answers) == 2 * 16
+    [first] = [one for one in found.answers if one.question == ASKING.probes[0] and not one.sampled]
+    assert [n for _, n in first.against] == [4]
+    assert first.answered == ((first.against[0][0], 1),)
+    sampled = [one for one in found.answers if one.sampled]
+    assert {sum(n for _, n in one.answered) for one in sampled} == {4}
+    assert {sum(n for _, n in one.against) for one in sampled} == {8}
+    assert len(compared(recording, Endpoint(0.5)).answers) < 16  # it stopped early
+
+
+def test_answers_from_a_cache_are_never_a_pass(recording):
+    endpoint = Endpoint()
+    endpoint.heard = Heard(models={"m": 1, "n": 1}, fingerprints={"fp": 80}, answers=80, cached=70)  # type: ignore[attr-defined]
+    found = compare(endpoint, recording, PLAN, model="m")  # type: ignore[arg-type]
+    assert found.outcome == "inconclusive"
+    assert "70 of 80 answers of the endpoint came from a cache, as their headers say" in found.words
+    assert found.findings == ("now it answers as 'm', 'n' with system_fingerprint 'fp'",)
 
 
 def test_fewer_logprobs_are_taken_and_said():
@@ -324,7 +398,7 @@ def test_answers_are_kept_within_bounds():
         token = TokenLogprob("x" * 10_000, -1.0, None, tuple(TokenLogprob(str(n), 5.0 - n) for n in range(500)))
         return replace(completion, text="y" * 10**6, logprobs=(token,) * 5000)
 
-    sitter, endpoint = Sitter(), Endpoint(spoil=huge)
+    sitter, endpoint = Sitter(Purse()), Endpoint(spoil=huge)
     sitter.ask(endpoint, greedy_requests(ASKING, [0]))  # type: ignore[arg-type]
     kept = sitter.answers[0]
     assert (len(kept.text), len(kept.places)) == (4000, 256)

@@ -56,7 +56,6 @@ def signed(content: object) -> bytes:
 def test_a_recording_is_read_as_it_was_written(tmp_path):
     assert read_recording(written(tmp_path)) == RECORDING
     assert read_recording(written(tmp_path)).digest == RECORDING.digest
-    assert RECORDING.answer_tokens == 64
     assert [len(group) for group in RECORDING.groups(1, sampled=True)] == [2, 2]
 
 
@@ -172,7 +171,7 @@ def test_what_cannot_be_written_leaves_nothing(tmp_path):
 
 
 def test_tokens_of_an_asking_are_counted():
-    assert ASKING.most_tokens(repeats=1) == 2 * (4 + 2 * 4)
-    assert ASKING.most_tokens(repeats=2, sittings=2) == 2 * 2 * (2 * 4 + 2 * 4)
+    assert ASKING.n_requests(repeats=1) == 2 * (1 + 2)
+    assert ASKING.n_requests(repeats=2, sittings=2) == 2 * 2 * (2 + 2)
     with pytest.raises(ValueError, match="cannot be asked"):
         Asking(probes=("twice", "twice"))

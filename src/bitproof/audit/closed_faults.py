@@ -13,8 +13,10 @@ from itertools import combinations
 from bitproof.audit.closed_results import ChannelName
 from bitproof.audit.distances import text_distance
 from bitproof.audit.recording import Answer, Asking
+from bitproof.engines.generation import Generator
+from bitproof.engines.http_heard import Heard
 
-__all__ = ["Fault", "differing_pairs", "faults", "faults_of"]
+__all__ = ["Fault", "cached", "differing_pairs", "faults", "faults_of", "said_of_itself"]
 
 TEXTS: tuple[ChannelName, ...] = ("greedy", "sampled")
 FEW = 0.1  # share of answers that may be odd without a fault
@@ -85,6 +87,24 @@ def faults_of(answers: Sequence[Answer], name: str, asking: Asking) -> list[Faul
             )
         )
     return found
+
+
+def cached(engine: Generator, name: str) -> list[Fault]:
+    """The fault of answers that were computed at another time, where their headers say so."""
+    heard: Heard | None = getattr(engine, "heard", None)
+    if heard is None or heard.cached <= FEW * heard.answers:
+        return []
+    return [Fault(f"{heard.cached} of {heard.answers} answers of {name} came from a cache, as their headers say")]
+
+
+def said_of_itself(engine: Generator, model: str, name: str) -> list[str]:
+    """What an endpoint says that it is, where that is more than the name that was asked for: a claim."""
+    heard: Heard | None = getattr(engine, "heard", None)
+    if heard is None:
+        return []
+    said = [f"as {', '.join(map(repr, heard.models))}"] * (set(heard.models) not in ({model}, set()))
+    said += [f"with system_fingerprint {', '.join(map(repr, heard.fingerprints))}"] * bool(heard.fingerprints)
+    return [f"{name} answers {' '.join(said)}"] if said else []
 
 
 def _odd_length(answer: Answer, asking: Asking) -> bool:

@@ -8,7 +8,7 @@ from typing import Literal
 from bitproof.stats.estimate import Estimate
 from bitproof.types import NotMeasured
 
-__all__ = ["UNKNOWABLE", "WHAT", "Channel", "ChannelName", "ClosedOutcome", "ClosedReport"]
+__all__ = ["UNKNOWABLE", "WHAT", "Asked", "Channel", "ChannelName", "ClosedOutcome", "ClosedReport", "RecordReport"]
 
 ChannelName = Literal["logprobs", "greedy", "sampled"]
 ClosedOutcome = Literal["consistent", "different", "inconclusive"]
@@ -49,8 +49,18 @@ class Channel:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Asked:
+    """One question and the texts that each side answered it with, each with how often it came, commonest first."""
+
+    question: str
+    sampled: bool
+    against: tuple[tuple[str, int], ...]  # the recording, or the first endpoint
+    answered: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class ClosedReport:
-    """One endpoint against its recording, or against another endpoint."""
+    """One endpoint against its recording, or against another endpoint; tokens are of both, where two were asked."""
 
     endpoint: str
     model: str
@@ -68,5 +78,27 @@ class ClosedReport:
     seed: int
     findings: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    answers: tuple[Asked, ...] = ()
+    cost_usd: float | None = None
+    unknowable: tuple[str, ...] = UNKNOWABLE
+    command: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordReport:
+    """One recording that was made, or added to; tokens and dollars are what was spent on it now."""
+
+    file: str
+    digest: str
+    endpoint: str
+    model: str
+    sittings: tuple[str, ...]  # when each was
+    n_questions: int
+    top_logprobs: int
+    n_requests: int
+    answer_tokens: int
+    prompt_tokens: int
+    cost_usd: float | None
+    findings: tuple[str, ...]
     unknowable: tuple[str, ...] = UNKNOWABLE
     command: str = ""

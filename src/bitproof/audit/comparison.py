@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
 
 from bitproof.audit.closed_faults import Fault, differing_pairs, faults
-from bitproof.audit.closed_results import WHAT, Channel, ChannelName, ClosedOutcome, ClosedReport
+from bitproof.audit.closed_results import WHAT, Asked, Channel, ChannelName, ClosedOutcome, ClosedReport
 from bitproof.audit.evidence import Watch, channels_of
+from bitproof.audit.purse import Price, Purse
 from bitproof.audit.recording import Answer, Asking, Recording
 from bitproof.audit.sitting import Sitter, greedy_requests, kind_of, probe_order, sampled_requests
 from bitproof.engines.generation import Generator, Request
@@ -25,7 +27,8 @@ class ClosedPlan:
     """Fixed before the first request. `asking` is for recordings and endpoints; a recording brings its own.
 
     `alpha` is the chance of calling an endpoint different that answers as it did; differences of logprobs up to
-    `least_nats` are taken for rounding and the batches of the moment.
+    `least_nats` are taken for rounding and the batches of the moment. `max_tokens` are of answers, of both endpoints
+    together; `price` is US dollars for a million prompt tokens and for a million answer tokens.
     """
 
     asking: Asking | None = None
@@ -33,21 +36,34 @@ class ClosedPlan:
     least_nats: float = 0.01
     max_tokens: int | None = None
     seed: int = 0
+    max_cost_usd: float | None = None
+    price: Price | None = None
+
+    def purse(self) -> Purse:
+        """What the plan may cost, yet unspent."""
+        return Purse(max_tokens=self.max_tokens, max_cost_usd=self.max_cost_usd, price=self.price)
 
 
 class Comparison:
     """Two sides' answers as they come, and what they say so far."""
 
     def __init__(
-        self, asking: Asking, plan: ClosedPlan, names: tuple[str, str], *, recording: Recording | None = None
+        self,
+        asking: Asking,
+        plan: ClosedPlan,
+        names: tuple[str, str],
+        *,
+        recording: Recording | None = None,
+        purse: Purse | None = None,
     ) -> None:
         self.asking, self.plan, self.names, self.recording = asking, plan, names, recording
+        self.purse = purse or plan.purse()
         channels = channels_of(asking)
         self.watches = [
             Watch(name, asking, level=plan.alpha / len(channels), least_nats=plan.least_nats, seed=plan.seed + number)
             for number, name in enumerate(channels)
         ]
-        self.sitters = [Sitter(max_tokens=plan.max_tokens), Sitter(max_tokens=plan.max_tokens)]
+        self.sitters = [Sitter(self.purse), Sitter(self.purse)]
         self.progress: Progress | None = None
         self.total = self.done = 0
         self.ended: set[bool] = set()  # whether sampled: the phases in which all was asked
@@ -121,7 +137,7 @@ class Comparison:
 
     @property
     def over(self) -> bool:
-        return self.found or any(sitter.broken or sitter.spent for sitter in self.sitters)
+        return self.found or bool(self.purse.spent) or any(sitter.broken for sitter in self.sitters)
 
     def spoiled(self) -> dict[ChannelName, str]:
         """Kinds of evidence that are not to be relied on, and why."""
@@ -159,14 +175,16 @@ class Comparison:
             outcome=outcome,
             words=_words(outcome, channels, missing, against),
             channels=channels,
-            n_requests=sum(sitter.asked for sitter in self.sitters),
-            answer_tokens=sum(sitter.answer_tokens for sitter in self.sitters),
-            prompt_tokens=sum(sitter.prompt_tokens for sitter in self.sitters),
+            n_requests=self.purse.n_requests,
+            answer_tokens=self.purse.answer_tokens,
+            prompt_tokens=self.purse.prompt_tokens,
             alpha=self.plan.alpha,
             least_nats=self.plan.least_nats,
             seed=self.plan.seed,
             findings=(*self.findings, *(self.recording.findings if self.recording else ())),
             missing=tuple(missing),
+            answers=tuple(self._asked()),
+            cost_usd=self.purse.cost_usd,
         )
 
     def _requests(self, probe: int, side: int, sampled: bool, label: str) -> list[Request]:
@@ -179,9 +197,21 @@ class Comparison:
         ]
 
     def _answers(self, side: int) -> list[Answer]:
-        if side == 0 and self.recording is not None:
-            return [answer for sitting in self.recording.sittings for answer in sitting.answers]
-        return self.sitters[side].answers
+        return self.recording.answers if side == 0 and self.recording is not None else self.sitters[side].answers
+
+    def _asked(self) -> Iterator[Asked]:
+        """Every question that was asked now, with all answers to it."""
+        texts: list[dict[tuple[bool, int], Counter[str]]] = [{}, {}]
+        for side in (0, 1):
+            for answer in self._answers(side):
+                texts[side].setdefault((answer.sampled, answer.probe), Counter())[answer.text] += 1
+        for (sampled, probe), answered in sorted(texts[1].items()):
+            yield Asked(
+                question=self.asking.probes[probe],
+                sampled=sampled,
+                against=tuple(texts[0].get((sampled, probe), Counter()).most_common()),
+                answered=tuple(answered.most_common()),
+            )
 
     def _add(self, probe: int, *, sampled: bool) -> None:
         sides = [
@@ -215,9 +245,8 @@ class Comparison:
                 found.append(f"{name} fails: {sitter.broken}")
             elif sitter.lost > MOST_LOST * sitter.asked:
                 found.append(f"{name} answered {sitter.asked - sitter.lost} of {sitter.asked} requests")
-        if any(sitter.spent for sitter in self.sitters):
-            asked, total = sum(sitter.asked for sitter in self.sitters), self.total
-            found.append(f"the budget of {self.plan.max_tokens} tokens was spent after {asked} of {total} requests")
+        if self.purse.spent:
+            found.append(f"{self.purse.spent} allows no more than {self.done} of {self.total} requests")
         return found
 
 

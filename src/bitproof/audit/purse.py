@@ -7,13 +7,27 @@ endpoint then counts takes its place.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from bitproof.audit.preflight import FREE, charged
 from bitproof.engines.generation import Completion, Request
 
-__all__ = ["Price", "Purse", "prompt_bound"]
+__all__ = ["Bill", "Price", "Purse", "prompt_bound"]
 
 Price = tuple[float, float]  # US dollars for a million prompt tokens, and for a million answer tokens
 TEMPLATE = 32  # tokens that a chat template adds to a question, at most
+
+
+class Bill(NamedTuple):
+    """What is asked, or will be at most."""
+
+    n_requests: int
+    prompt_tokens: int
+    answer_tokens: int
+
+    def usd(self, price: Price) -> float:
+        """What it costs, in US dollars."""
+        return (self.prompt_tokens * price[0] + self.answer_tokens * price[1]) / 1e6
 
 
 def prompt_bound(text: str) -> int:
@@ -43,7 +57,7 @@ class Purse:
     @property
     def cost_usd(self) -> float | None:
         """What it has cost; None where no price is known."""
-        return None if self._price is None else self._usd(self.prompt_tokens, self.answer_tokens)
+        return self._usd(self.prompt_tokens, self.answer_tokens) if self._price else None
 
     def holds(self, request: Request) -> bool:
         """Whether there is enough left for a request, beside all that is under way."""
@@ -80,4 +94,4 @@ class Purse:
         return bound + self._hidden, max(request.max_tokens, self._longest)
 
     def _usd(self, prompt: int, answer: int) -> float:
-        return (prompt * self._price[0] + answer * self._price[1]) / 1e6 if self._price else 0.0
+        return Bill(0, prompt, answer).usd(self._price) if self._price else 0.0

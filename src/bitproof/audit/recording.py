@@ -67,10 +67,9 @@ class Asking:
         if not sound:
             raise ValueError("these numbers of probes, answers, tokens or logprobs, or these settings, cannot be asked")
 
-    def most_tokens(self, *, repeats: int, sittings: int = 1) -> int:
-        """The most answer tokens of so many sittings, each with so many greedy answers to a probe."""
-        each = repeats * self.greedy_tokens + self.samples * self.sampled_tokens
-        return sittings * len(self.probes) * each
+    def n_requests(self, *, repeats: int, sittings: int = 1) -> int:
+        """How many there are in so many sittings, each with so many greedy answers to a probe."""
+        return sittings * len(self.probes) * (repeats + self.samples)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,9 +121,9 @@ class Recording:
         return _digest(to_plain(self))
 
     @property
-    def answer_tokens(self) -> int:
-        """What the endpoint was paid for, prompts apart."""
-        return sum(answer.answer_tokens for sitting in self.sittings for answer in sitting.answers)
+    def answers(self) -> list[Answer]:
+        """All answers of all sittings."""
+        return [answer for sitting in self.sittings for answer in sitting.answers]
 
     def groups(self, probe: int, *, sampled: bool) -> list[list[Answer]]:
         """The answers to one probe, of one kind, by sitting."""

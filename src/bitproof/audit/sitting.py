@@ -8,9 +8,10 @@ from dataclasses import replace
 from random import Random
 
 from bitproof.audit.preflight import degenerate
+from bitproof.audit.purse import Purse
 from bitproof.audit.recording import Answer, Asking, Place
 from bitproof.engines.generation import Completion, Generator, Request, TokenLogprob
-from bitproof.errors import EnvironmentFailed
+from bitproof.errors import EnvironmentFailed, UsageError
 from bitproof.types import Message
 
 __all__ = ["Sitter", "greedy_requests", "kind_of", "probe_order", "sampled_requests", "settle_logprobs"]
@@ -65,16 +66,22 @@ def kind_of(key: str) -> tuple[bool, int]:
     return kind == "sampled", int(probe)
 
 
-def settle_logprobs(engine: Generator, asking: Asking) -> tuple[Asking, str]:
+def settle_logprobs(engine: Generator, asking: Asking, purse: Purse) -> tuple[Asking, str]:
     """The asking with as many logprobs as the endpoint takes and gives, and what was found; costs one to four requests.
 
     Providers refuse more than their limit (20, 8, 5), or any at all. Raises EnvironmentFailed where none is answered.
+    Where `purse` does not hold a request, nothing is asked.
     """
     error = ""
     for top in sorted({asking.top_logprobs, *(few for few in (8, 5, 0) if few < asking.top_logprobs)}, reverse=True):
         completions: list[Completion] = []
         tried = replace(asking, top_logprobs=top)
-        engine.generate(greedy_requests(tried, [0]), completions.append)
+        [request] = greedy_requests(tried, [0])
+        if not purse.holds(request):
+            return tried, ""
+        engine.generate([request], completions.append)
+        for completion in completions:
+            purse.settle(completion, request)
         if not completions or completions[0].finish == "error":
             error = completions[0].error if completions else "no answer"
             continue
@@ -88,11 +95,10 @@ def settle_logprobs(engine: Generator, asking: Asking) -> tuple[Asking, str]:
 class Sitter:
     """Asks, keeps the answers, and counts what failed. `broken` says why an endpoint was given up."""
 
-    def __init__(self, *, max_tokens: int | None = None) -> None:
-        self.answers: list[Answer] = []
-        self.asked = self.lost = self.answer_tokens = self.prompt_tokens = 0
-        self.spent, self.broken = False, ""  # the budget; the endpoint
-        self._max_tokens, self._reserved, self._row = max_tokens, 0, 0
+    def __init__(self, purse: Purse) -> None:
+        self.purse, self.answers = purse, list[Answer]()
+        self.asked = self.lost = self._row = 0
+        self.broken = ""
 
     def ask(
         self,
@@ -104,37 +110,32 @@ class Sitter:
     ) -> None:
         """Ask until the requests, the budget or the endpoint's patience are over, or `enough` says so.
 
-        `on_answer` gets each key, and None where the request failed. Raises EnvironmentFailed where an endpoint fails
-        that has not answered yet; one that fails later is `broken`.
+        `on_answer` gets each key, and None where the request failed. Raises what the engine raises where an endpoint
+        fails that has not answered yet; one that fails later is `broken`.
         """
-        limits: dict[str, int] = {}
+        asked: dict[str, Request] = {}
 
         def waiting() -> Iterator[Request]:
             for request in requests:
-                if self.broken or enough():
+                if self.broken or enough() or not self.purse.holds(request):
                     return
-                if self._max_tokens is not None and self._reserved + request.max_tokens > self._max_tokens:
-                    self.spent = True
-                    return
-                limits[request.key] = request.max_tokens
-                self._reserved += request.max_tokens
+                self.purse.hold(request)
+                asked[request.key] = request
                 self.asked += 1
                 yield request
 
         def keep(completion: Completion) -> None:
-            self._reserved += completion.answer_tokens - limits[completion.key]
+            self.purse.settle(completion, asked.pop(completion.key))
             on_answer(completion.key, self._take(completion))
 
         try:
             engine.generate(waiting(), keep)
-        except EnvironmentFailed as error:
+        except (EnvironmentFailed, UsageError) as error:
             if not self.answers:
                 raise
             self.broken = error.what
 
     def _take(self, completion: Completion) -> Answer | None:
-        self.answer_tokens += completion.answer_tokens
-        self.prompt_tokens += completion.prompt_tokens
         if completion.finish == "error":
             self.lost, self._row = self.lost + 1, self._row + 1
             if self._row == IN_A_ROW:
