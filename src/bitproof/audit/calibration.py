@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from bitproof.audit.likelihood import USUAL_NOISE_NATS, greedy
-from bitproof.audit.naming import CALIBRATED_PLACES, Namer
-from bitproof.audit.profile import Calibration, Profile
+from bitproof.audit.naming import CALIBRATED_PLACES, Namer, chance_of
+from bitproof.audit.profile import REFERENCE, Calibration, Profile
 from bitproof.audit.residuals import residuals
 
 __all__ = ["calibrate"]
@@ -21,6 +20,7 @@ NOISES_NATS = np.geomspace(0.01, 1.0, 25)
 SLACKS = np.geomspace(0.02, 2.0, 41)
 LEVEL = 0.01  # of the test that an arithmetic left out must not fail more often than that
 DRAWS = 400
+ENOUGH = 0.95
 TOPS = (1, 5, 20)
 
 
@@ -52,36 +52,37 @@ def _noise(profile: Profile, name: str) -> float:
 
 
 def _slack(profile: Profile, top: int) -> float:
-    """The least slack with which no arithmetic of any name, left out, is called no fit of its name too often.
+    """The slack with which an arithmetic that is left out is called no fit of its name no more often than `LEVEL`.
 
-    The first is never left out: it is what distances are taken from, and lies at none from itself.
+    It is so for every arithmetic of the reference, and for `ENOUGH` of all names' arithmetics. The first is never left
+    out: it is what distances are taken from, and lies at none from itself.
     """
-    needed = [0.0]
+    needed: dict[str, list[float]] = {}
     for out in list(dict.fromkeys(model.numerics for model in profile.models))[1:]:
         namer = Namer(profile, top=top, slack=0.0, without=out)
         random = np.random.default_rng(len(needed))
         for row, model in enumerate(profile.models):
-            if model.numerics != out:
-                continue
-            places = random.integers(len(profile.places), size=CALIBRATED_PLACES)
-            _, covariance = namer.expected(model.name, places)
-            needed.append(_needed(namer, row, model.name, covariance, random))
-    return max(needed)
+            if model.numerics == out:
+                needed.setdefault(model.name, []).append(_needed(namer, profile, row, random))
+    every = [slack for name in needed for slack in needed[name]]
+    return max(*needed[REFERENCE], float(np.quantile(every, ENOUGH)))
 
 
-def _needed(namer: Namer, row: int, name: str, covariance: NDArray[np.float64], random: np.random.Generator) -> float:
+def _needed(namer: Namer, profile: Profile, row: int, random: np.random.Generator) -> float:
     """The least slack for one row among its name's others."""
-    total = len(namer.as_endpoint(row))
+    name, total = profile.models[row].name, len(profile.places)
+    places = random.integers(total, size=CALIBRATED_PLACES)
+    expected = {each: namer.expected(each, places) for each in profile.names}
+    mean, covariance = expected[name]
+    others = np.array([other - mean for each, (other, _) in expected.items() if each != name])
     weights = random.multinomial(CALIBRATED_PLACES, np.full(total, 1 / total), size=DRAWS).astype(np.float64)
 
     def drawn(which: int) -> NDArray[np.float64]:
         return residuals(namer.as_endpoint(which), floor=namer.floor, weights=weights)
 
     away = drawn(row) - np.mean([drawn(other) for other in namer.rows_of(name)], axis=0)  # [draws, m]
-    values, vectors = np.linalg.eigh(covariance)
-    square = np.square(away @ vectors)
     for slack in SLACKS:
-        p = stats.chi2.sf((square / (np.maximum(values, 0) + slack**2)).sum(1), square.shape[1])
+        p = chance_of(away, covariance + slack**2 * np.eye(len(mean)), others)
         if np.mean(p < LEVEL) <= LEVEL:
             return float(slack)
     return float(SLACKS[-1])

@@ -9,6 +9,7 @@ is taken relative to the rung's mean over the pool, so that a rung near the refe
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from bitproof.audit.likelihood import USUAL_NOISE_NATS, Sampler, greedy, sampled
 from bitproof.audit.profile import REFERENCE, Profile
 
-__all__ = ["choose", "first_tokens", "gains"]
+__all__ = ["choose", "first_tokens", "gains", "worth_of"]
 
 REQUEST_TOKENS = 2.0  # what asking at all costs, in tokens of answers
 
@@ -67,6 +68,13 @@ def gains(pool: Profile) -> NDArray[np.float64]:
         if gain.mean() > 0:
             total += gain / gain[pool.path >= 0].mean()
     return total / max(1, len(pool.names) - 1)
+
+
+@lru_cache(maxsize=4)
+def worth_of(profile: Profile) -> NDArray[np.float64]:
+    """What a token of each probe says about all rungs together, on average, [probes]; 1 is the mean of a token."""
+    found: NDArray[np.float64] = gains(profile).sum(1) / np.maximum((profile.path >= 0).sum(1), 1)
+    return found
 
 
 def first_tokens(profile: Profile, share: float) -> list[int]:

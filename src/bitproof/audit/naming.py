@@ -21,7 +21,7 @@ from scipy import special, stats
 from bitproof.audit.profile import Profile, Served
 from bitproof.audit.residuals import as_served, benign_floor, distances, residuals
 
-__all__ = ["Namer", "Naming", "namer_of"]
+__all__ = ["Namer", "Naming", "chance_of", "namer_of"]
 
 Floats = NDArray[np.float64]
 DRAWS = 200
@@ -34,7 +34,7 @@ class Naming:
     """What was found after n places.
 
     `probability` of each name is the posterior over the names alone, all of them as likely before; `fit` is the chance
-    of a profile at least as far from a name as this one is, if it were that name.
+    of a profile at least as far from a name as this one is, if it were that name, see `chance_of`.
     """
 
     n_places: int
@@ -76,15 +76,15 @@ class Namer:
 
     def name(self, served: Served) -> Naming:
         """Which of the profile's models was served."""
-        seen = self.seen(served)
-        n = len(served.places)
+        seen, n = self.seen(served), len(served.places)
+        expected = {name: self.expected(name, served.places) for name in self._profile.names}
         scores, fits = {}, {}
-        for name in self._profile.names:
-            mean, covariance = self.expected(name, served.places)
+        for name, (mean, covariance) in expected.items():
             away = seen - mean
             square = float(away @ np.linalg.solve(covariance, away))
             scores[name] = -0.5 * (square + float(np.linalg.slogdet(covariance)[1]))
-            fits[name] = float(stats.chi2.sf(square, len(mean)))
+            others = np.array([other - mean for each, (other, _) in expected.items() if each != name])
+            fits[name] = float(chance_of(away[None], covariance, others)[0])
         total = special.logsumexp(list(scores.values()))
         return Naming(
             n_places=n, probability={name: float(np.exp(score - total)) for name, score in scores.items()}, fit=fits
@@ -123,6 +123,24 @@ class Namer:
         if row not in self._expected:
             self._expected[row] = distances(self._profile, as_served(self._profile, row, top=self.top), self._against)
         return self._expected[row]
+
+
+def chance_of(away: Floats, covariance: Floats, others: Floats) -> Floats:
+    """p [n] of residual profiles at least as far from a name's mean, `away` [n, m], if they were that name's.
+
+    Far in any direction (chi square with m degrees of freedom), or far along the line to one of the other names'
+    means, `others` [k, m] from this one's: of m directions most say nothing, and one of those k is where a variant
+    lies. Bonferroni over the two and over the k.
+    """
+    root = np.linalg.cholesky(covariance)
+    white = np.linalg.solve(root, away.T).T
+    p = np.asarray(stats.chi2.sf(np.square(white).sum(1), away.shape[1]))
+    if len(others):
+        lines = np.linalg.solve(root, others.T).T
+        lines /= np.maximum(np.linalg.norm(lines, axis=1, keepdims=True), 1e-12)
+        p = np.minimum(p, len(others) * stats.norm.sf((white @ lines.T).max(1)))
+        p = np.minimum(1.0, 2 * p)
+    return p
 
 
 @lru_cache(maxsize=8)

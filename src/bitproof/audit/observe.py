@@ -8,6 +8,7 @@ from random import Random
 
 import numpy as np
 
+from bitproof.audit.choosing import worth_of
 from bitproof.audit.preflight import degenerate
 from bitproof.audit.profile import Place, Profile, Served
 from bitproof.engines.generation import Completion, Request, TokenLogprob
@@ -20,10 +21,14 @@ UNSEEN = "\N{REPLACEMENT CHARACTER}"  # stands for part of a character: such a t
 
 
 def probe_order(profile: Profile, *, seed: int) -> list[int]:
-    """The probes of an audit in their order: drawn anew for each seed, so that no server can expect them."""
-    order = list(range(len(profile.probes)))
-    Random(f"audit {seed}").shuffle(order)
-    return order
+    """The probes of an audit in their order: drawn anew for each seed, so that no server can expect them.
+
+    Those whose tokens say more come sooner, with odds that are the square of that (exponential races, as in Efraimidis
+    and Spirakis 2006): no verdict depends on the order, its cost does.
+    """
+    random, worth = Random(f"audit {seed}"), np.square(worth_of(profile)).tolist()
+    arrival = [random.expovariate(1.0) / max(rate, 1e-6) for rate in worth]
+    return sorted(range(len(arrival)), key=arrival.__getitem__)
 
 
 def probe_requests(profile: Profile, probes: Sequence[int], *, top_logprobs: int) -> list[Request]:
