@@ -348,9 +348,9 @@ def test_two_endpoints_are_asked_in_turn_in_random_order():
 def test_one_of_two_endpoints_that_fails_makes_it_inconclusive():
     found = compare_endpoints(Endpoint(), Endpoint(fails_from=9), PLAN)  # type: ignore[arg-type]
     assert found.outcome == "inconclusive"
-    assert "the second endpoint fails: HTTP 400" in found.words
+    assert "the endpoint fails: HTTP 400" in found.words
     mute_one = compare_endpoints(Endpoint(), Endpoint(spoil=mute), PLAN)  # type: ignore[arg-type]
-    assert mute_one.findings == ("the second endpoint: it gives no logprobs",)
+    assert mute_one.findings == ("the endpoint: it gives no logprobs",)
 
 
 def test_a_benign_endpoint_is_rarely_called_different(recording):

@@ -32,7 +32,8 @@ def found(fake: Callable[[str, Any], None]) -> dict[str, Any]:
         "meter": None,
         "alpha": 0.01,
     }
-    fake("bitproof.audit.profile.find_profile", lambda file, reference: None)
+    profile = SimpleNamespace(probes=("Wool?",) * 200, prompt_tokens=(30,) * 200)
+    fake("bitproof.audit.profile.find_profile", lambda file, reference: profile)
     engine = SimpleNamespace(model="tiny", client=SimpleNamespace(where=URL))
     fake("bitproof.engines.http.HttpGenerator", lambda *a, **k: nullcontext(engine))
 

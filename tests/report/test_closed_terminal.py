@@ -74,6 +74,7 @@ def test_the_verdict_comes_first_and_what_cannot_be_known_last():
     assert "60 % [59, 61]" in text
     assert "would have been found" not in text
     assert [line.split()[-1] for line in text.splitlines()[4:6]] == ["different", "spoiled"]
+    assert "- Without the reference's weights nobody can say which precision" in text
     assert "1,234 tokens answered to 50 requests" in text
     assert "Besides: the endpoint counts 9 prompt tokens." in text
     assert all(line.split(",")[0] in text for line in UNKNOWABLE)

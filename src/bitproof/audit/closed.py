@@ -154,13 +154,13 @@ def compare_endpoints(
 ) -> ClosedReport:
     """Ask two endpoints the same, question by question, each request at a random one of them.
 
-    The order is what makes it fair: what changes with time changes for both. Raises what the engines raise before
+    The report is of `other`, against `one`. The order is what makes it fair: what changes with time changes for both. Raises what the engines raise before
     they have answered anything.
     """
     asking, purse = plan.asking or default_asking(seed=plan.seed), plan.purse()
     settled = [settle_logprobs(engine, asking, purse) for engine in (one, other)]
     asking = min((each for each, _ in settled), key=lambda each: each.top_logprobs)
-    comparison = Comparison(asking, plan, ("the first endpoint", "the second endpoint"), purse=purse)
+    comparison = Comparison(asking, plan, ("the other endpoint", "the endpoint"), purse=purse)
     comparison.findings = [f"{name}: {said}" for name, (_, said) in zip(comparison.names, settled, strict=True) if said]
     comparison.progress = progress
     comparison.total = 2 * asking.n_requests(repeats=asking.repeats)
@@ -172,7 +172,7 @@ def compare_endpoints(
         [],
         endpoint=public_address(endpoints[1]),
         model=models[1],
-        against=" ".join(filter(None, (models[0], public_address(endpoints[0])))) or "the first endpoint",
+        against=" ".join(filter(None, (models[0], public_address(endpoints[0])))) or "the other endpoint",
     )
 
 

@@ -35,6 +35,11 @@ def prompt_bound(text: str) -> int:
     return len(text.encode()) + TEMPLATE
 
 
+def _bound(request: Request) -> int:
+    said = sum(prompt_bound(message.content) for message in request.messages or ())
+    return max(said, len(request.prompt_ids or ()))
+
+
 class Purse:
     """Counts what one audit costs, over all of its endpoints; `spent` says which budget is, empty while none is.
 
@@ -82,7 +87,7 @@ class Purse:
         lost = [retry.why for retry in completion.retries]
         lost += [completion.error] * (not paid)
         attempts = paid + sum(not FREE.match(why) for why in lost)
-        bound = sum(prompt_bound(message.content) for message in request.messages or ())
+        bound = _bound(request)
         self.prompt_tokens += attempts * (completion.prompt_tokens or bound + self._hidden)
         self.answer_tokens += answer
         self._hidden = max(self._hidden, completion.prompt_tokens - bound)
@@ -90,8 +95,7 @@ class Purse:
             self._longest = max(self._longest, answer)
 
     def _needs(self, request: Request) -> tuple[int, int]:
-        bound = sum(prompt_bound(message.content) for message in request.messages or ())
-        return bound + self._hidden, max(request.max_tokens, self._longest)
+        return _bound(request) + self._hidden, max(request.max_tokens, self._longest)
 
     def _usd(self, prompt: int, answer: int) -> float:
         return Bill(0, prompt, answer).usd(self._price) if self._price else 0.0

@@ -1,30 +1,60 @@
-"""`bitproof audit`: which precision an endpoint serves."""
+"""`bitproof audit`: which precision an endpoint serves, or whether it answers as it did."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from bitproof.cli.options import format_option, seed_option
-from bitproof.cli.output import console, show
+from bitproof.cli.output import console, say, show
 from bitproof.cli.progress import progress
+from bitproof.errors import UsageError
 
 if TYPE_CHECKING:
+    from bitproof.audit.audit import AuditPlan
+    from bitproof.audit.profile import Profile
+    from bitproof.audit.purse import Price
     from bitproof.audit.results import AuditReport
+    from bitproof.cli.closed import Endpoint
 
 FORMS = (".html", ".json")
 TESTS = ("auto", "top-logprobs", "logprob", "text", "sampled")
+QUESTIONS = 40
+KINDS = {"--reference": "reference", "--profile": "reference", "--record": "record", "--against": "against"}
+# What an option that says nothing in every kind of audit is for.
+MEANINGS = {
+    "--test": {"reference"},
+    "--top-logprobs": {"reference", "record", "an endpoint"},
+    "--probes": {"record", "an endpoint"},
+    "--against-model": {"an endpoint"},
+    "--against-key-env": {"an endpoint"},
+    "--out": {"reference", "a file", "an endpoint"},
+}
+WORDS = {
+    "reference": "an audit with a reference",
+    "record": "--record",
+    "a file": "--against a recording, which says what is asked",
+    "an endpoint": "--against another endpoint",
+}
+
+usd = click.FloatRange(min=0)
 
 
 @click.command()
 @click.argument("url")
 @click.option("--reference", metavar="NAME", help="A reference whose profile comes with bitproof: smollm2-135m.")
 @click.option("--profile", "profile_file", metavar="FILE", help="Made by bitproof profile.")
+@click.option("--record", metavar="FILE", help="Without a reference: write down what it answers now, or add to that.")
+@click.option("--against", metavar="FILE|URL", help="Without a reference: compare with a recording, or an endpoint.")
 @click.option("--model", metavar="NAME", help="The model's name at the endpoint, where it offers several.")
 @click.option("--key-env", metavar="NAME", help="The environment variable that holds the endpoint's key.")
+@click.option("--against-model", metavar="NAME", help="The model's name at the other endpoint, if it is another.")
+@click.option("--against-key-env", metavar="NAME", help="The same for its key, which another host gets only so.")
 @click.option(
     "--test",
     type=click.Choice(TESTS),
@@ -37,67 +67,200 @@ TESTS = ("auto", "top-logprobs", "logprob", "text", "sampled")
     type=click.FloatRange(0, 0.5, min_open=True),
     default=0.01,
     show_default=True,
-    help="The chance of calling a benign endpoint inconsistent, on engines like those of the profile.",
+    help="The chance of calling a benign endpoint inconsistent, on engines like those of the profile; without a"
+    " reference, of calling one different that answers as it did.",
 )
 @click.option("--top-logprobs", type=click.IntRange(1, 20), default=20, show_default=True, help="Alternatives a token.")
 @click.option(
+    "--probes",
+    type=click.IntRange(4, 1000),
+    default=QUESTIONS,
+    show_default=True,
+    help="Questions, without a reference.",
+)
+@click.option(
     "--max-tokens",
     type=click.IntRange(min=5),
-    help="Most tokens of answers. [default: 60 with top logprobs, 200 with one, 2000 of text, 5000 sampled]",
+    help="Most tokens of answers. [default: 60 with top logprobs, 200 with one, 2000 of text, 5000 sampled; without a"
+    " reference what is said first]",
 )
+@click.option("--max-cost-usd", type=click.FloatRange(min=0, min_open=True), metavar="USD", help="Most money.")
+@click.option("--price-in", type=usd, metavar="USD", help="Price of a million prompt tokens.")
+@click.option("--price-out", type=usd, metavar="USD", help="Price of a million answer tokens.")
 @click.option("--out", metavar="FILE", help="Write the report here: FILE.html or FILE.json.")
 @seed_option
 @format_option
+@click.pass_context
 def audit(
+    ctx: click.Context,
+    /,
     url: str,
-    reference: str | None,
-    profile_file: str | None,
     model: str | None,
     key_env: str | None,
-    test: str,
-    alpha: float,
-    top_logprobs: int,
-    max_tokens: int | None,
     out: str | None,
-    seed: int,
     output_format: str,
+    **given: Any,
 ) -> None:
     """Say which precision an endpoint serves.
 
     It takes the logprobs of a few tokens, or some hundred tokens of text. URL is that of an OpenAI-compatible API, such
-    as https://host/v1. Exit codes: 0, consistent with the reference; 10, inconsistent; 11, inconclusive; 12, the
-    endpoint cannot be reached.
+    as https://host/v1. Of a closed model there is no reference: --record what it answers, and compare --against that
+    later, or --against another endpoint. Exit codes: 0, consistent, or recorded; 10, inconsistent, or different; 11,
+    inconclusive; 12, the endpoint cannot be reached.
     """
-    from bitproof.audit.audit import AuditPlan
-    from bitproof.audit.audit import audit as run
-    from bitproof.audit.conversation import PATIENCE
-    from bitproof.audit.profile import find_profile
-    from bitproof.cli.main import this_command
-    from bitproof.engines.http import HttpGenerator
-    from bitproof.errors import GateFailed, InconclusiveError, UsageError
-    from bitproof.report.audit_terminal import audit_parts
+    from bitproof.cli.closed import Endpoint
 
     if out and Path(out).suffix not in FORMS:
         raise UsageError(f"{out} says no form", where="--out", remedy="End its name in .html or in .json.")
-    profile = find_profile(Path(profile_file) if profile_file else None, reference)
-    kind = None if test == "auto" else test
-    plan = AuditPlan(alpha=alpha, test=kind, top=top_logprobs, max_tokens=max_tokens, seed=seed)  # type: ignore[arg-type]
-    with (
-        HttpGenerator(url, model=model, key_env=key_env, workers=1, patience=PATIENCE) as engine,
-        progress("audit") as report,
-    ):
-        found = run(
-            engine, profile, plan, endpoint=engine.client.where, model=engine.model or model or "", progress=report
+    asked = _asked(ctx)
+    kind = _kind(asked, given)
+    _check_meaning(asked, kind)
+    price = _price(given["price_in"], given["price_out"], given["max_cost_usd"])
+    endpoint, report = Endpoint(url, model, key_env), Path(out) if out else None
+    if kind == "reference":
+        _with_reference(endpoint, given, price, report, output_format)
+    else:
+        _without_reference(endpoint, kind, given, price, report, output_format, asked)
+
+
+def _asked(ctx: click.Context) -> set[str]:
+    """The options that stand on the command line; those of bitproof.yaml are there for whom they fit."""
+    return {
+        max(parameter.opts, key=len)
+        for parameter in ctx.command.params
+        if parameter.name and ctx.get_parameter_source(parameter.name) is ParameterSource.COMMANDLINE
+    }
+
+
+def _kind(asked: Collection[str], given: dict[str, Any]) -> str:
+    """Which kind of audit it is: a key of `WORDS`."""
+    from bitproof.cli.closed import is_address
+
+    said = [option for option in KINDS if option in asked]
+    if len({KINDS[option] for option in said}) > 1:
+        raise UsageError(
+            f"{' and '.join(said)} are different audits",
+            remedy="Compare with a reference (--reference or --profile), make a recording (--record), or compare with"
+            " one or with another endpoint (--against).",
         )
+    kept = {"record": given["record"], "against": given["against"], "reference": True}
+    kind = KINDS[said[0]] if said else next(name for name, value in kept.items() if value)
+    if kind == "against":
+        return "an endpoint" if is_address(given["against"]) else "a file"
+    if kind == "reference" and not (given["reference"] or given["profile_file"]):
+        raise UsageError(
+            "there is nothing to compare with",
+            remedy="Give --reference NAME or --profile FILE; of a closed model --record FILE now and --against FILE"
+            " later, or --against URL.",
+        )
+    return kind
+
+
+def _check_meaning(asked: Iterable[str], kind: str) -> None:
+    idle = [option for option in sorted(asked) if kind not in MEANINGS.get(option, {kind})]
+    if idle:
+        instead = " A recording is its own report: see --format json." if idle == ["--out"] else ""
+        raise UsageError(
+            f"nothing is meant by {' and '.join(idle)} with {WORDS[kind]}", remedy=f"Leave it out.{instead}"
+        )
+
+
+def _price(price_in: float | None, price_out: float | None, max_cost_usd: float | None) -> Price | None:
+    if (price_in is None) != (price_out is None):
+        missing, there = ("--price-in", "--price-out")[:: 1 if price_in is None else -1]
+        raise UsageError(f"is missing beside {there}", where=missing, remedy="Give both prices; 0 where it is free.")
+    if price_in is None or price_out is None:
+        if max_cost_usd is not None:
+            raise UsageError(
+                "needs the prices of a million prompt tokens and of a million answer tokens",
+                where="--max-cost-usd",
+                remedy="Add them: --price-in 0.15 --price-out 0.60.",
+            )
+        return None
+    return price_in, price_out
+
+
+def _with_reference(
+    endpoint: Endpoint, given: dict[str, Any], price: Price | None, out: Path | None, output_format: str
+) -> None:
+    from bitproof.audit.audit import AuditPlan
+    from bitproof.audit.audit import audit as run
+    from bitproof.audit.profile import find_profile
+    from bitproof.cli.main import this_command
+    from bitproof.errors import GateFailed, InconclusiveError
+    from bitproof.report.audit_terminal import audit_parts
+
+    profile = find_profile(Path(given["profile_file"]) if given["profile_file"] else None, given["reference"])
+    plan = AuditPlan(
+        alpha=given["alpha"],
+        test=None if given["test"] == "auto" else given["test"],
+        top=given["top_logprobs"],
+        max_tokens=given["max_tokens"],
+        seed=given["seed"],
+        max_cost_usd=given["max_cost_usd"],
+        price=price,
+    )
+    _estimate(profile, plan)
+    with endpoint.open(1) as engine, progress("audit") as report:
+        where, model = engine.client.where, engine.model or endpoint.model or ""
+        found = run(engine, profile, plan, endpoint=where, model=model, progress=report)
     found = replace(found, command=this_command())
     if out:
-        _write(found, Path(out))
+        _write(found, out)
     target = console()
     show(found, output_format, audit_parts(found, width=target.width), target)
     if found.outcome == "inconsistent":
         raise GateFailed("the endpoint does not serve the reference")
     if found.outcome == "inconclusive":
         raise InconclusiveError("the audit could not decide")
+
+
+def _without_reference(
+    endpoint: Endpoint,
+    kind: str,
+    given: dict[str, Any],
+    price: Price | None,
+    out: Path | None,
+    output_format: str,
+    asked: Collection[str],
+) -> None:
+    from bitproof.audit.closed import ClosedPlan, default_asking
+    from bitproof.cli.closed import Endpoint, compare_endpoints, compare_recording, make_recording, same_place
+
+    plan = ClosedPlan(
+        asking=default_asking(given["probes"], seed=given["seed"], top_logprobs=given["top_logprobs"]),
+        alpha=given["alpha"],
+        max_tokens=given["max_tokens"],
+        seed=given["seed"],
+        max_cost_usd=given["max_cost_usd"],
+        price=price,
+    )
+    if kind == "record":
+        fixed = {"--probes", "--top-logprobs"} & set(asked)
+        make_recording(endpoint, Path(given["record"]), plan, fixed, output_format)
+    elif kind == "a file":
+        compare_recording(endpoint, Path(given["against"]), plan, out, output_format)
+    else:
+        address = given["against"]
+        key_env = given["against_key_env"] or (endpoint.key_env if same_place(address, endpoint.url) else None)
+        other = Endpoint(address, given["against_model"] or endpoint.model, key_env)
+        compare_endpoints(endpoint, other, plan, out, output_format)
+
+
+def _estimate(profile: Profile, plan: AuditPlan) -> None:
+    """Say what will be asked at most, before it is."""
+    from bitproof.audit.audit import BUDGETS
+    from bitproof.audit.purse import Bill
+
+    said = []
+    for kind in (plan.test,) if plan.test else ("top-logprobs", "text"):
+        answers = plan.max_tokens or BUDGETS[kind]
+        n = answers if kind == "sampled" else min(answers, 2 * len(profile.probes))  # each may be asked again
+        most = Bill(n, n * max(profile.prompt_tokens), answers)
+        money = f", {most.usd(plan.price):.2g} USD" if plan.price else ""
+        said.append(f"{most.answer_tokens:,} answer tokens and {most.prompt_tokens:,} prompt tokens{money}")
+    budget = f"; budget: {plan.max_cost_usd:g} USD" if plan.max_cost_usd else ""
+    say(f"At most {'; of text, without logprobs, '.join(said)}{budget}.")
 
 
 def _write(found: AuditReport, path: Path) -> None:

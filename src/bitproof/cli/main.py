@@ -18,6 +18,7 @@ import click
 
 from bitproof import __version__
 from bitproof.cli.config import read_config
+from bitproof.cli.masking import without_keys
 from bitproof.cli.parts import part_of
 from bitproof.errors import BitproofError
 
@@ -167,8 +168,8 @@ def _bug() -> int:
 
 
 def command_line(arguments: Sequence[str]) -> str:
-    """The line a person can paste to run `arguments` again."""
-    return shlex.join(["bitproof", *arguments])
+    """The line a person can paste to run `arguments` again; keys that stand in addresses are left out."""
+    return shlex.join(["bitproof", *map(without_keys, arguments)])
 
 
 def this_command() -> str:

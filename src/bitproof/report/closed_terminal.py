@@ -2,99 +2,80 @@
 
 from __future__ import annotations
 
-import math
-from typing import Any
+import textwrap
 
-from bitproof.audit.closed_results import WHAT, Channel, ClosedReport
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from bitproof.audit.closed_results import ClosedReport, RecordReport
+from bitproof.report.closed_words import (
+    channel_rows,
+    cost,
+    error_rate,
+    sittings_words,
+    smallest_words,
+    units_words,
+)
 from bitproof.report.safe import one_line
-from bitproof.report.terminal import Column, table
-from bitproof.stats.estimate import Estimate
-from bitproof.types import NotMeasured
+from bitproof.report.terminal import WIDE, Column, table
 
-UNITS = {
-    "logprobs": "mean absolute difference of a logprob, in nats",
-    "greedy": "share of pairs of answers that are not alike",
-    "sampled": "share of pairs of answers that do not begin alike",
-}
+__all__ = ["closed_parts", "record_parts"]
+
+NAME = 15  # characters of a line, where there is little room
+LIMIT = 1000  # characters of a sentence that may hold the endpoint's words
 
 
-def closed_parts(report: ClosedReport) -> list[Any]:
-    """The parts to print, in their order."""
-    parts: list[Any] = [one_line(report.words, 1000), ""]
+def closed_parts(report: ClosedReport, *, width: int = WIDE) -> list[RenderableType]:
+    """The parts to print, in their order; strings are lines, to be printed with markup=False."""
+    parts: list[RenderableType] = [Text(one_line(report.words, LIMIT), style="bold"), ""]
     if any(channel.n_probes for channel in report.channels):
-        parts += [_table(report), ""]
-        parts.append("Distances: " + "; ".join(f"{WHAT[one.name]}, {UNITS[one.name]}" for one in report.channels) + ".")
-    if report.outcome != "different":
-        parts += [f"{_first_upper(WHAT[one.name])}: {_smallest(one)}" for one in report.channels]
-    parts += ["", _cost(report)]
-    if report.sittings:
-        parts.append(f"Recorded in {len(report.sittings)} sittings, {report.sittings[0]} to {report.sittings[-1]}.")
+        parts += [_table(report, width), units_words(report), ""]
+    parts += [*smallest_words(report), _spent(report), error_rate(report)]
+    parts += [words for words in (sittings_words(report),) if words]
     if report.findings:
-        parts.append(f"Of the endpoint: {one_line('; '.join(report.findings), 1000)}.")
+        parts.append(f"Of the endpoint: {one_line('; '.join(report.findings), LIMIT)}.")
     if report.missing and report.outcome == "different":
-        parts.append(f"Besides: {one_line('; '.join(report.missing), 1000)}.")
-    return [*parts, *report.unknowable]
+        parts.append(f"Besides: {one_line('; '.join(report.missing), LIMIT)}.")
+    return [*parts, "", "What this cannot know:", *(f"- {words}" for words in report.unknowable)]
 
 
-def _table(report: ClosedReport) -> Any:
-    columns = [
-        Column("evidence", figures=False),
-        Column("questions"),
-        Column("with itself"),
-        Column("with each other"),
-        Column("p"),
-        Column("sittings, p"),
-        Column("says", figures=False),
+def record_parts(report: RecordReport) -> list[RenderableType]:
+    """What was recorded, what it cost, and what it is good for."""
+    n = len(report.sittings)
+    name = one_line(report.model) or "a model"
+    logprobs = f"{report.top_logprobs} logprobs a token" if report.top_logprobs else "without logprobs"
+    parts: list[RenderableType] = [
+        Text(f"Recorded: {name} at {one_line(report.endpoint)}, in {n} sittings.", style="bold"),
+        f"{report.n_questions} questions, {logprobs}; the last sitting began {report.sittings[-1]}.",
+        _spent(report),
+        f"In {report.file}, sha256 {report.digest}.",
     ]
-    rows = [
-        [
-            WHAT[channel.name],
-            str(channel.n_probes),
-            _figure(channel, channel.own),
-            _figure(channel, channel.between),
-            f"{channel.p_value:.2g}",
-            "-" if isinstance(channel.sittings_p_value, NotMeasured) else f"{channel.sittings_p_value:.2g}",
-            _says(channel),
-        ]
-        for channel in report.channels
-    ]
+    if report.findings:
+        parts.append(f"Of the endpoint: {one_line('; '.join(report.findings), LIMIT)}.")
+    parts.append("Later: bitproof audit URL --against FILE. More sittings, on other days, show how much it varies.")
+    return [*parts, "", "What this cannot know:", *(f"- {words}" for words in report.unknowable)]
+
+
+def _table(report: ClosedReport, width: int) -> Table:
+    wide = width >= WIDE
+    sittings = wide and bool(report.sittings)
+    columns = [Column("evidence", figures=False), Column("questions" if wide else "asked"), Column("with itself")]
+    columns += [Column("with each other" if wide else "each other"), Column("p")]
+    columns += [Column("sittings, p")] * sittings + [Column("says", figures=False)]
+    rows = []
+    for row in channel_rows(report):
+        own, between = ((" " if wide else "\n").join(filter(None, pair)) for pair in (row.own, row.between))
+        name = row.what if wide else textwrap.fill(row.what, NAME)
+        figures = [own, between, *(p.replace("\u00a0", "") for p in (row.p, *[row.sittings_p] * sittings))]
+        rows.append([name, row.n_probes, *figures, row.says])
     return table(columns, rows)
 
 
-def _says(channel: Channel) -> str:
-    if channel.spoiled:
-        return "spoiled"
-    if not channel.n_probes:
-        return "not compared"
-    return "different" if channel.found else "no difference"
-
-
-def _figure(channel: Channel, figure: Estimate | NotMeasured) -> str:
-    if isinstance(figure, NotMeasured):
-        return "-"
-    scale, digits = (1.0, 3) if channel.name == "logprobs" else (100.0, 0)
-    value = f"{scale * figure.value:.{digits}f}{'' if channel.name == 'logprobs' else ' %'}"
-    if math.isnan(figure.low):
-        return value
-    return f"{value} [{scale * figure.low:.{digits}f}, {scale * figure.high:.{digits}f}]"
-
-
-def _smallest(channel: Channel) -> str:
-    if isinstance(channel.smallest, NotMeasured):
-        return (
-            f"smallest difference that would have been found: not measured ({one_line(channel.smallest.reason, 300)})."
-        )
-    size = f"{channel.smallest:.2g}" if channel.name == "logprobs" else f"{100 * channel.smallest:.0f} %"
-    return f"{size} {channel.unit} would have been found in 95 of 100 comparisons; less may be there."
-
-
-def _cost(report: ClosedReport) -> str:
+def _spent(report: ClosedReport | RecordReport) -> str:
+    spent = cost(report)
+    money = f"; {spent['USD']} USD" if report.cost_usd is not None else ""
     return (
-        f"{report.answer_tokens:,} tokens answered to {report.n_requests:,} requests ({report.prompt_tokens:,} prompt"
-        f" tokens); alpha {report.alpha:g} over {len(report.channels)} kinds of evidence; differences of logprobs up to"
-        f" {report.least_nats:g} nats are not counted."
+        f"{spent['answer tokens']} tokens answered to {spent['requests']} requests ({spent['prompt tokens']} prompt"
+        f" tokens){money}."
     )
-
-
-def _first_upper(words: str) -> str:
-    return words[:1].upper() + words[1:]
