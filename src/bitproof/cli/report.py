@@ -27,6 +27,7 @@ def report(folder: Path, write: tuple[str, ...], out: Path | None, output_format
     Writes report.html where no --write says otherwise.
     """
     from bitproof.cli.ladder import show_ladder
+    from bitproof.cli.reveal import show_reveal
     from bitproof.report.forms import read_finished
 
     forms = write or ("html",)
@@ -35,5 +36,7 @@ def report(folder: Path, write: tuple[str, ...], out: Path | None, output_format
     if run.ladder is not None and (output_format == "table" or run.evaluation is None):
         show_ladder(run.ladder, output_format)
     if run.evaluation is not None:
-        show_evaluation(run.evaluation, output_format, run.ladder)
+        show_evaluation(run.evaluation, output_format, run.ladder, run.reveal)
+    if run.reveal is not None and output_format == "table":
+        show_reveal(run.reveal)
     write_forms(run, out or folder, forms)

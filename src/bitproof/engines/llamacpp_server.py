@@ -32,7 +32,7 @@ class LlamaCppGenerator(HttpGenerator):
 
     `context_tokens` bounds one prompt and its answer, in each of `slots`. Flash attention is on only where a quantized
     KV cache needs it, unless asked for. `draft` is a smaller GGUF file of the same vocabulary that proposes up to
-    `draft_tokens` tokens at a time (speculative decoding).
+    `draft_tokens` tokens at a time (speculative decoding). `alias` is the model's name in answers, else its path.
 
     Raises MissingPartError without xllamacpp, UnsupportedError for an artifact that is not GGUF, CheckpointError for a
     file that llama.cpp refuses.
@@ -51,6 +51,7 @@ class LlamaCppGenerator(HttpGenerator):
         draft_tokens: int = 8,
         stream: bool = False,
         patience: Patience | None = None,
+        alias: str = "",
     ) -> None:
         description = describe(path)
         if description.export != "gguf":
@@ -65,6 +66,7 @@ class LlamaCppGenerator(HttpGenerator):
             )
         attention = kv in ("q8_0", "q4_0") if flash_attention is None else flash_attention
         params = _params(description.path, slots, context_tokens, threads)
+        params.model_alias = {alias} if alias else set()
         _set_attention(params, kv, attention)
         if draft is not None:
             _set_draft(params, describe(draft).path, draft_tokens, threads)

@@ -8,9 +8,7 @@ llama.cpp's own business: it rounds the inputs of every quantized layer to 8 bit
 
 from __future__ import annotations
 
-import math
 import shutil
-import struct
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -27,12 +25,13 @@ from bitproof.engines.gguf_tools import convert_to_gguf, llama_quantize
 from bitproof.errors import UsageError
 from bitproof.formats.number import NumberFormat
 from bitproof.formats.pack_gguf import gguf_type_of, pack_gguf
-from bitproof.models.headers import ggml_types, read_header
+from bitproof.models.headers import read_header
 from bitproof.models.inspect_gguf import inspect_gguf
 from bitproof.models.overlay import BlockOverlay, StoredOverlay
 from bitproof.models.reference import Reference, cache_dir
 from bitproof.quantize.export_gptq import HalfScales, engine_cache_note
 from bitproof.quantize.export_safetensors import Modules
+from bitproof.quantize.gguf_file import Entry, write_gguf
 from bitproof.quantize.gguf_layout import GgufLayout
 from bitproof.quantize.imatrix import read_importance, write_imatrix
 from bitproof.types import Variant
@@ -155,37 +154,9 @@ class _Writer:
             ) from error
 
     def write(self, file: Path, kind: str) -> None:
-        """The base file's keys, with another `general.file_type`, then the tensors (ggml's docs/gguf.md)."""
-        header, tensors = self._layout.header, list(self._tensors())
-        numbers = {name: (number, block, size) for number, (name, block, size) in ggml_types().items()}
-        infos, offset = [], 0
-        for name, shape, gguf_type in tensors:
-            number, block, size = numbers[gguf_type]
-            encoded = name.encode()
-            dimensions = struct.pack(f"<I{len(shape)}Q", len(shape), *reversed(shape))
-            infos.append(struct.pack("<Q", len(encoded)) + encoded + dimensions + struct.pack("<IQ", number, offset))
-            offset += _padded(math.prod(shape) // block * size, header.alignment)
-        with file.open("wb") as out:
-            out.write(b"GGUF" + struct.pack("<IQQ", 3, len(tensors), header.n_keys) + self._keys(kind))
-            out.write(b"".join(infos))
-            for name, _, gguf_type in tensors:
-                out.write(b"\0" * (_padded(out.tell(), header.alignment) - out.tell()))
-                out.write(np.ascontiguousarray(self._data(name, gguf_type)).data)
-            out.write(b"\0" * (_padded(out.tell(), header.alignment) - out.tell()))
+        write_gguf(file, self._layout.header, kind, list(self._tensors()), self._data)
 
-    def _keys(self, kind: str) -> bytes:
-        from gguf import LlamaFileType
-
-        header = self._layout.header
-        start, end = header.keys_span
-        with header.path.open("rb") as base:
-            base.seek(start)
-            keys = bytearray(base.read(end - start))
-        at = header.spans["general.file_type"][0] - start
-        struct.pack_into("<I", keys, at, LlamaFileType[f"MOSTLY_{kind}"])
-        return bytes(keys)
-
-    def _tensors(self) -> Iterator[tuple[str, tuple[int, ...], str]]:
+    def _tensors(self) -> Iterator[Entry]:
         """Name, shape (outermost first) and type of every tensor, in the base file's order."""
         for name, tensor in self._layout.tensors.items():
             places = [self._places[source] for source in self._sources(name) if source in self._places]
@@ -226,10 +197,6 @@ class _Writer:
 def _raw(tensor: Tensor) -> NDArray[np.uint8]:
     raw: NDArray[np.uint8] = tensor.contiguous().view(torch.uint8).reshape(-1).numpy()
     return raw
-
-
-def _padded(size: int, alignment: int) -> int:
-    return -(-size // alignment) * alignment
 
 
 def _described(file: Path, variant: Variant, reference: Reference) -> dict[str, Any]:

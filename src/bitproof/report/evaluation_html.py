@@ -8,11 +8,12 @@ from typing import Any
 
 from markupsafe import Markup
 
+from bitproof.audit.reveal_results import Reveal
 from bitproof.evaluate.results import Curve, Evaluation, VariantResult
 from bitproof.evaluate.speed_results import SpeedReport
 from bitproof.report import evaluation as words
 from bitproof.report import evaluation_charts as charts
-from bitproof.report import figures
+from bitproof.report import figures, reveal_words
 from bitproof.report.answers import Example, example
 from bitproof.report.bands import divergence_bands, floor_nats
 from bitproof.report.gates import gate_row, p_value
@@ -36,11 +37,16 @@ EXTRACT = (  # what takes the data out of a page: no "<" can stand in them
 
 
 def render(
-    evaluation: Evaluation, *, ladder: LadderReport | None, version: str, speed: SpeedReport | None = None
+    evaluation: Evaluation,
+    *,
+    ladder: LadderReport | None,
+    version: str,
+    speed: SpeedReport | None = None,
+    reveal: Reveal | NotMeasured | None = None,
 ) -> str:
     """The page as text; `version` is bitproof's own. Everything that comes from outside is escaped.
 
-    `ladder` and `speed` add the divergence of the whole ladder and latency under load.
+    `ladder`, `speed` and `reveal` add the divergence of the whole ladder, latency under load, and the demo's providers.
     """
     found = evaluation.recommendation
     chosen = next((row for row in evaluation.variants if found and row.name == found.chosen), None)
@@ -64,7 +70,7 @@ def render(
             evaluation=evaluation,
             verdict=words.verdict(evaluation),
             chosen=chosen and _overview(evaluation, chosen),
-            missing=words.missing(evaluation),
+            missing=words.missing(evaluation) + _left_out(reveal),
             overview=[_overview(evaluation, row) for row in evaluation.variants],
             noise=[_overview(evaluation, row) for row in evaluation.noise],
             grid=words.grid(evaluation),
@@ -87,9 +93,10 @@ def render(
             latency=speed and latency(speed),
             title=lambda name: words.title(evaluation, name),
             ladder=ladder and table_of(ladder),
+            reveal=_reveal(reveal),
             sub="h3",
             size=figures.size,
-            data=Markup(embedded(evaluation, ladder, speed)),  # escaped by embedded()
+            data=Markup(embedded(evaluation, ladder, speed, reveal)),  # escaped by embedded()
             data_id=DATA_ID,
             extract=EXTRACT,
             version=version,
@@ -97,11 +104,34 @@ def render(
     )
 
 
-def embedded(evaluation: Evaluation, ladder: LadderReport | None = None, speed: SpeedReport | None = None) -> str:
+def embedded(
+    evaluation: Evaluation,
+    ladder: LadderReport | None = None,
+    speed: SpeedReport | None = None,
+    reveal: Reveal | NotMeasured | None = None,
+) -> str:
     """The data as JSON that no HTML parser can leave: `<`, `>` and `&` are written as JSON's own escapes."""
-    plain = {"evaluation": to_plain(evaluation), "ladder": to_plain(ladder), "speed": to_plain(speed)}
+    records = {"evaluation": evaluation, "ladder": ladder, "speed": speed, "reveal": reveal}
+    plain = {name: to_plain(record) for name, record in records.items()}
     text = json.dumps(plain, allow_nan=False, separators=(",", ":"))  # ASCII: also what UTF-8 cannot hold
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+def _reveal(reveal: Reveal | NotMeasured | None) -> dict[str, Any] | None:
+    if not isinstance(reveal, Reveal):
+        return None
+    return {
+        "intro": reveal_words.intro(reveal),
+        "rows": [reveal_words.provider_row(one) for one in reveal.providers],
+        "headline": reveal_words.headline(reveal),
+        "revealed": [(one.name, reveal_words.revealed(one)) for one in reveal.providers],
+        "seal": reveal.seal,
+        "check": reveal_words.check(reveal),
+    }
+
+
+def _left_out(reveal: Reveal | NotMeasured | None) -> list[tuple[str, str]]:
+    return [("Three providers", reveal.reason)] if isinstance(reveal, NotMeasured) else []
 
 
 def _overview(evaluation: Evaluation, row: VariantResult) -> dict[str, Any]:

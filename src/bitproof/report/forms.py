@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+from bitproof.audit.reveal_results import REVEAL, Reveal, read_reveal
 from bitproof.errors import UsageError
 from bitproof.evaluate.plain import read_as, read_json
 from bitproof.evaluate.records import (
@@ -26,6 +27,7 @@ from bitproof.evaluate.speed_results import SpeedReport
 from bitproof.report.json_ import to_json
 from bitproof.report.ladder import LadderReport
 from bitproof.store.files import write_aside
+from bitproof.types import NotMeasured
 
 __all__ = ["FORMS", "Finished", "read_finished", "write_form"]
 
@@ -36,7 +38,8 @@ File = tuple[str, str | Callable[[Path], None]]  # its name in the folder, and i
 class Finished:
     """What a finished run left: at least one of an evaluation and a ladder.
 
-    `folder` holds the answers and the database; `when` it ended, in UTC. `speed` is what `bitproof bench` left there.
+    `folder` holds the answers and the database; `when` it ended, in UTC. `speed` is what `bitproof bench` left there,
+    `reveal` what `bitproof demo` did.
     """
 
     evaluation: Evaluation | None
@@ -44,11 +47,12 @@ class Finished:
     folder: Path
     when: datetime
     speed: SpeedReport | None = None
+    reveal: Reveal | NotMeasured | None = None
 
 
 def read_finished(folder: Path) -> Finished:
     """What is in the folder of a run; raises UsageError where none has finished there, or its records are damaged."""
-    evaluation, ladder, speed = (folder / name for name in (EVALUATION, LADDER, SPEED))
+    evaluation, ladder, speed, reveal = (folder / name for name in (EVALUATION, LADDER, SPEED, REVEAL))
     records = [path for path in (evaluation, ladder) if path.is_file()]
     if not records:
         unfinished = (folder / ANSWERS).is_dir() or any(folder.glob("*.sqlite"))
@@ -66,6 +70,7 @@ def read_finished(folder: Path) -> Finished:
         folder=inner if (inner / ANSWERS).is_dir() and not (folder / ANSWERS).is_dir() else folder,
         when=datetime.fromtimestamp(records[0].stat().st_mtime, UTC),
         speed=read_as(SpeedReport, read_json(speed), where=str(speed)) if speed.is_file() else None,
+        reveal=read_reveal(read_json(reveal), where=str(reveal)) if reveal.is_file() else None,
     )
 
 
@@ -98,14 +103,16 @@ def _html(run: Finished, version: str) -> Iterator[File]:
     from bitproof.report import evaluation_html, html
 
     if run.evaluation is not None:
-        page = evaluation_html.render(run.evaluation, ladder=run.ladder, speed=run.speed, version=version)
+        page = evaluation_html.render(
+            run.evaluation, ladder=run.ladder, speed=run.speed, reveal=run.reveal, version=version
+        )
         yield "report.html", page
     elif run.ladder is not None:
         yield "report.html", html.render(run.ladder, version=version)
 
 
 def _json(run: Finished, _: str) -> Iterator[File]:
-    for name, record in ((EVALUATION, run.evaluation), (LADDER, run.ladder)):
+    for name, record in ((EVALUATION, run.evaluation), (LADDER, run.ladder), (REVEAL, run.reveal)):
         if record is not None:
             yield name, to_json(record)
 
