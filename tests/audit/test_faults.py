@@ -54,7 +54,7 @@ class Server:
 
     def __call__(self, request: Request) -> Completion:
         self.requests.append(request)
-        probe = int((request.messages or ())[-1].content.split()[1])
+        probe = int((request.messages or ())[0].content.split()[1])
         row = int(self.random.choice(self.rows))
         kept = min(request.max_tokens, 4)
         tokens = [
@@ -153,7 +153,8 @@ def test_without_faults_the_reference_is_consistent_and_a_variant_is_named(profi
     for name, outcome in (("reference", "consistent"), ("w4", "inconsistent")):
         with MockServer(Server(profile, profile.of(name)), key=KEY) as server:
             found = audited(server.url, profile)
-        assert (found.outcome, found.closest, found.findings, found.missing) == (outcome, (name,), (), ())
+        assert (found.outcome, found.closest, found.missing) == (outcome, (name,), ())
+        assert found.findings == ("it gives no logprobs of prompts",)
         assert found.how == {"answers as": "mock"}
 
 
@@ -183,8 +184,9 @@ def saying(logprob: float) -> Callable[[Completion, Request], Completion]:
 
 def short(completion: Completion, request: Request) -> Completion:
     """One token of each answer, so that an audit takes several."""
-    logprobs = (completion.logprobs or ())[:1]
-    return replace(completion, text=logprobs[0].text, logprobs=logprobs, answer_tokens=1)
+    if not completion.logprobs:
+        return completion
+    return replace(completion, text=completion.logprobs[0].text, logprobs=completion.logprobs[:1], answer_tokens=1)
 
 
 def no_logprobs(completion: Completion, request: Request) -> Completion:
@@ -271,7 +273,7 @@ def test_what_refuses_every_form_is_not_said_to_refuse_logprobs(profile: Profile
         found = audited(server.url, profile)
     assert found.missing == ("the endpoint fails: HTTP 400: messages: too few",)
     assert found.findings == ("3 of 3 questions were not answered",)
-    assert [one.top_logprobs for one in answers.requests] == [12, 8, 5, 1, 0] * 3
+    assert [one.top_logprobs for one in answers.requests] == [0] + [12, 8, 5, 1, 0] * 3
 
 
 # Temperature, caches and more than one variant.
@@ -434,6 +436,10 @@ def test_a_count_beyond_all_measure_ends_it(profile: Profile) -> None:
     with Tampered(answers, mad, key=KEY) as server:
         found = audited(server.url, profile)
     assert (found.outcome, len(answers.requests)) == ("inconclusive", 1)
+    assert "one question takes more than the budget of 2000 answer tokens" in found.words
+    with Tampered(answers, mad, key=KEY) as server:
+        found = audited(server.url, profile, test="top-logprobs")
+    assert (found.outcome, len(answers.requests)) == ("inconclusive", 2)
     assert "it counts more tokens than it was asked for: 100,000,000,000 where 1 were" in found.findings
 
 
@@ -483,7 +489,7 @@ def test_a_key_that_is_sent_back_is_in_no_report(profile: Profile, stage: str) -
             record["error"] = {"message": f"who is {KEY}?", "code": 400}
 
     with Tampered(Server(profile), echo, key=KEY) as server:
-        found = audited(server.url, profile)
+        found = audited(server.url, profile, max_tokens=100)
     assert "***" in to_json(found)
     assert (found.outcome == "inconclusive") == (stage == "error")
 
@@ -652,7 +658,7 @@ def test_an_endpoint_that_dies_in_the_middle_is_inconclusive_with_what_was_read(
     server = MockServer(answers, key=KEY)
 
     def die(completion: Completion, request: Request) -> Completion:
-        if len(answers.requests) < 3:
+        if len(answers.requests) < 4:
             return short(completion, request)
         if death == "refuses the key":
             server._key = "another"

@@ -1,8 +1,9 @@
 """`bitproof audit`: which model of a profile an endpoint serves.
 
-The best test that the endpoint's access allows is taken, found with the first answers: top logprobs, the logprob of
-the chosen token, text at temperature 0, text at temperature 1. Probes are asked in an order that a seed draws, until
-the test decides or the budget is spent. Three outcomes:
+The best test that the endpoint's access allows is taken, found with the first answers: top logprobs of a prompt that
+holds the reference's answer, top logprobs of answers, the logprob of the chosen token, text at temperature 0, text at
+temperature 1. Probes are asked in an order that a seed draws, until the test decides or the budget is spent. Three
+outcomes:
 
 - **inconsistent**: the reference is ruled out;
 - **consistent**: every variant of the profile is, its equals apart, and the reference is not;
@@ -11,8 +12,10 @@ the test decides or the budget is spent. Three outcomes:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import chain
 from typing import Literal
 
 from bitproof.audit.choosing import first_tokens
@@ -23,6 +26,7 @@ from bitproof.audit.naming import namer_of
 from bitproof.audit.observe import Reader, Reading, probe_order, probe_requests
 from bitproof.audit.preflight import alternatives, enough_said, logprob_fault
 from bitproof.audit.profile import REFERENCE, Profile
+from bitproof.audit.prompts import as_answer, prompt_fault, prompt_requests
 from bitproof.audit.purse import Price, Purse
 from bitproof.audit.repeats import Samples, logprobs_again, texts_again
 from bitproof.audit.reporting import Gathered, report_of
@@ -30,14 +34,22 @@ from bitproof.audit.results import AuditReport
 from bitproof.audit.standing import Standing
 from bitproof.audit.text import SAMPLERS, TextTest, tables_of
 from bitproof.engines.generation import Completion, Generator, Request
+from bitproof.errors import UsageError
 from bitproof.types import Progress
 
 __all__ = ["TESTS", "AuditPlan", "TestName", "audit"]
 
-TestName = Literal["top-logprobs", "logprob", "text", "sampled"]
-TESTS: tuple[TestName, ...] = ("top-logprobs", "logprob", "text", "sampled")
-NAMED_AFTER: dict[TestName, int] = {"top-logprobs": 20, "logprob": 60, "text": 100, "sampled": 0}
-BUDGETS: dict[TestName, int] = {"top-logprobs": 60, "logprob": 200, "text": 2000, "sampled": 5000}
+TestName = Literal["prompt-logprobs", "top-logprobs", "logprob", "text", "sampled"]
+TESTS: tuple[TestName, ...] = ("prompt-logprobs", "top-logprobs", "logprob", "text", "sampled")
+NAMED_AFTER: dict[TestName, int] = {"prompt-logprobs": 5, "top-logprobs": 20, "logprob": 60, "text": 100, "sampled": 0}
+BUDGETS: dict[TestName, int] = {
+    "prompt-logprobs": 60,
+    "top-logprobs": 60,
+    "logprob": 200,
+    "text": 2000,
+    "sampled": 5000,
+}
+PROMPT_DIALECTS = ("vllm", "openai")  # it is not known of any server of the second that it gives no prompt logprobs
 SAMPLED_PROBES = 1 / 3  # of the profile's, those whose first tokens say most
 FIRST_ANSWERS, MORE_ANSWERS = 3, 8  # by then it is known whose tokens they are, and what their logprobs are fit for
 SILENT = 5  # answers without anything to read, and there is nothing
@@ -96,8 +108,11 @@ class _Audit:
         self.profile, self.plan, self.progress = profile, plan, progress
         self.kind: TestName | None = plan.test
         top = {"logprob": 1, "text": 0, "sampled": 0}.get(plan.test or "", plan.top)
-        self.talk = Conversation(engine, top=top, purse=Purse(max_cost_usd=plan.max_cost_usd, price=plan.price))
         self.reader, self.floor_nats = Reader(profile), spread_nats(profile)
+        purse = Purse(max_cost_usd=plan.max_cost_usd, price=plan.price)
+        self.talk = Conversation(engine, top=top, purse=purse, see=partial(as_answer, profile))
+        may_read_prompts = plan.test is None and getattr(engine, "dialect", "") in PROMPT_DIALECTS
+        self._prompts, self._no_prompts = may_read_prompts or plan.test == "prompt-logprobs", ""
         self.equals = equals(profile)[REFERENCE]
         self.readings: dict[str, list[Reading]] = {}  # of what a test was given, by its key
         self.test: LogprobTest | TextTest | None = None
@@ -115,7 +130,12 @@ class _Audit:
         """Ask; how things stand after the last answer, for a report."""
         standing = None
         if self.kind != "sampled":
-            standing = self._greedy()
+            order = probe_order(self.profile, seed=self.plan.seed)
+            if self._prompts:
+                standing = self._prompted(order)
+            if self.kind != "prompt-logprobs" and not self.talk.warm:
+                requests = probe_requests(self.profile, order, top_logprobs=self.talk.top)
+                standing = self._greedy(map(self._ask, requests))
             if self.talk.warm:
                 self._warm(self.talk.warm)
             elif standing and standing.outcome != "inconclusive" and not self.lacking:
@@ -129,16 +149,43 @@ class _Audit:
             self.lacking.append(f"one question takes more than {spent or f'the budget of {self.budget} answer tokens'}")
         elif spent:
             self.noticed.append(f"{spent} allows no further question")
+        if self._no_prompts and self.talk.answered:  # what refuses everything does not refuse this
+            self.noticed.insert(0, self._no_prompts)
         if standing is None and self.test is not None:
             described = self.test.now()
             standing = described and replace(described, outcome="inconclusive")
         return standing
 
-    def _greedy(self) -> Standing | None:
+    def _prompted(self, order: list[int]) -> Standing | None:
+        """The reference's answers given as a part of prompts; the first one says whether that can be read.
+
+        A request that fails for another reason than its form is a failure like any other.
+        """
+        chosen = self.plan.test is not None
+        answers = map(self._ask, prompt_requests(self.profile, order, top=self.plan.top))
+        try:
+            first = next(answers, None)
+        except UsageError:
+            if chosen:
+                raise
+            return None  # asked in the usual form, it says whether that was why
+        while first is not None and first.finish == "error" and not self.talk.is_refused(first):
+            first = next(answers, None) if chosen else None
+        if first is None:
+            return None
+        fault = prompt_fault(self.profile, first, floor_nats=self.floor_nats)
+        if not fault:
+            self.kind = "prompt-logprobs"
+            self.test = self._test(min(self.plan.top, alternatives([first])))
+            return self._greedy(chain([first], answers))
+        self.talk.set_aside()
+        self._no_prompts = fault
+        self.lacking += [fault] * chosen
+        return None
+
+    def _greedy(self, completions: Iterable[Completion | None]) -> Standing | None:
         standing: Standing | None = None
-        order = probe_order(self.profile, seed=self.plan.seed)
-        for request in probe_requests(self.profile, order, top_logprobs=self.talk.top):
-            completion = self._ask(request)
+        for completion in completions:
             if completion is None:
                 break
             self._first.append(completion)
@@ -199,7 +246,9 @@ class _Audit:
         """Give the test what has come, and see how things stand."""
         assert self.test is not None
         for completion in self._first:
-            readings = self.reader.read(replace(completion, logprobs=None) if self._words_only else completion)
+            unread = self.kind == "prompt-logprobs" and not completion.logprobs
+            seen = replace(completion, logprobs=None) if self._words_only else completion
+            readings = [] if unread else self.reader.read(seen)
             self.readings[completion.key] = readings
             if isinstance(self.test, LogprobTest):  # a token with fewer logprobs than expected would look far away
                 few = [max(1, len(token.top)) < self.test.top for token in completion.logprobs or ()]
@@ -239,8 +288,8 @@ class _Audit:
         alpha = self.plan.alpha
         if self.kind == "text":
             return TextTest(tables_of(self.profile), alpha=alpha, ignored=self.equals)
-        namer = namer_of(self.profile, top if self.kind == "top-logprobs" else 1)
-        return LogprobTest(namer, alpha=alpha, most=self.budget, ignored=self.equals)
+        namer, prompts = namer_of(self.profile, 1 if self.kind == "logprob" else top), self.kind == "prompt-logprobs"
+        return LogprobTest(namer, alpha=alpha, most=self.budget, ignored=self.equals, by_request=prompts)
 
     def _ask_again(self, standing: Standing) -> Standing:
         """Before a verdict: whether the same questions are still answered alike."""

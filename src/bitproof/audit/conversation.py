@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import takewhile
 
@@ -26,15 +27,23 @@ class Conversation:
     """Asks at most `top` logprobs a token, and fewer where the endpoint refuses so many.
 
     `warm` says why it cannot be asked at temperature 0, `broken` why it is given up, `refusals` what else it would not
-    take.
+    take. Completions are kept as `see` sees them; `aside` are those that are paid for, and count for nothing else.
     """
 
-    def __init__(self, engine: Generator, *, top: int, purse: Purse | None = None) -> None:
-        self._engine, self.purse = engine, purse or Purse()
+    def __init__(
+        self,
+        engine: Generator,
+        *,
+        top: int,
+        purse: Purse | None = None,
+        see: Callable[[Completion], Completion] = lambda completion: completion,
+    ) -> None:
+        self._engine, self.purse, self._see = engine, purse or Purse(), see
         self.top, self.warm = top, ""
         self.requests: list[Request] = []
         self.completions: list[Completion] = []
         self.answered: list[Completion] = []  # the completions that are no errors
+        self.aside: list[Completion] = []
         self.refusals: list[str] = []
         self.spent, self._longest = 0, 0
         self._lost = ""
@@ -50,11 +59,17 @@ class Conversation:
         """
         request = replace(request, top_logprobs=min(request.top_logprobs, self.top))
         completion = self._once(request)
-        if completion is not None and self._is_refused(completion):
+        if completion is not None and self.is_refused(completion):
             request, completion = self._otherwise(request, completion)
         if completion is not None:
             self._take(completion, request)
         return completion
+
+    def set_aside(self) -> None:
+        """Go on as if nothing had been asked, but for what it has cost."""
+        self.aside += self.completions
+        for each in (self.requests, self.completions, self.answered):
+            each.clear()
 
     @property
     def broken(self) -> str:
@@ -74,7 +89,7 @@ class Conversation:
     def _once(self, request: Request) -> Completion | None:
         found: list[Completion] = []
         try:
-            self._engine.generate([request], found.append)
+            self._engine.generate([request], lambda completion: found.append(self._see(completion)))
         except (EnvironmentFailed, UsageError) as error:
             if not self.answered:
                 raise
@@ -92,7 +107,7 @@ class Conversation:
         if cost > request.max_tokens:
             self._longest = max(self._longest, cost)
 
-    def _is_refused(self, completion: Completion) -> bool:
+    def is_refused(self, completion: Completion) -> bool:
         """Whether it is the form of a question that is refused, before any has been answered."""
         malformed = MALFORMED.match(completion.error) and not FILTERED.search(completion.error)
         return bool(malformed) and not self.answered
@@ -108,7 +123,7 @@ class Conversation:
             completion = self._once(form)
             if completion is None:
                 return form, None
-            if not self._is_refused(completion):
+            if not self.is_refused(completion):
                 self.top = form.top_logprobs
                 self.refusals.append(f"it refuses {request.top_logprobs} logprobs a token ({refused.error})")
                 return form, completion

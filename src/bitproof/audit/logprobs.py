@@ -33,14 +33,24 @@ LOOKS = {
 class LogprobTest:
     """Reads the logprobs of tokens, and decides at `LOOKS` of them, at no more than `most`.
 
-    `ignored` are names that need not be ruled out: the reference's equals.
+    `ignored` are names that need not be ruled out: the reference's equals. Where a request gives many tokens for the
+    price of one, looks are counted `by_request`.
     """
 
-    def __init__(self, namer: Namer, *, alpha: float, most: int | None = None, ignored: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        namer: Namer,
+        *,
+        alpha: float,
+        most: int | None = None,
+        ignored: Sequence[str] = (),
+        by_request: bool = False,
+    ) -> None:
         looks = next(looks for fewest, looks in LOOKS.items() if namer.top >= fewest)
         self.namer, self.looks = namer, tuple(look for look in looks if most is None or look <= most)
         self.readings: list[Reading] = []
-        self._requests, self._enough = 0, ceil(log(alpha) / log(1 - MIXED_SHARE))
+        self._ends: list[int] = []  # how many readings there were after each request
+        self._by_request, self._enough = by_request, ceil(log(alpha) / log(1 - MIXED_SHARE))
         self._ignored, self._level = set(ignored), alpha / max(1, len(self.looks))
         self._waiting = list(self.looks)
 
@@ -53,15 +63,16 @@ class LogprobTest:
         """Take in the tokens of one request that came with logprobs."""
         said = [reading for reading in readings if reading.said]
         self.readings += said
-        self._requests += bool(said)
+        self._ends += [len(self.readings)] * bool(said)
 
     def standing(self) -> Standing | None:
         """How things stand at the look that is due; None where none is."""
-        if not self._waiting or len(self.readings) < self._waiting[0]:
+        known = self._ends if self._by_request else range(1, len(self.readings) + 1)
+        if not self._waiting or len(known) < self._waiting[0]:
             return None
-        while self._waiting and len(self.readings) >= self._waiting[0]:
+        while self._waiting and len(known) >= self._waiting[0]:
             look = self._waiting.pop(0)
-        return self._at(look)
+        return self._at(known[look - 1])
 
     def now(self) -> Standing | None:
         """How things stand; None before the first token."""
@@ -86,4 +97,4 @@ class LogprobTest:
         if REFERENCE not in left:
             return "inconsistent"
         others = left - {REFERENCE} - self._ignored
-        return "inconclusive" if others or self._requests < self._enough else "consistent"
+        return "inconclusive" if others or len(self._ends) < self._enough else "consistent"

@@ -14,7 +14,7 @@ from bitproof.audit.profile import Place, Profile, Served
 from bitproof.engines.generation import Completion, Request, TokenLogprob
 from bitproof.types import Message
 
-__all__ = ["SHORT_QUESTIONS", "Reader", "Reading", "probe_order", "probe_requests", "served"]
+__all__ = ["SHORT_QUESTIONS", "UNSEEN", "Reader", "Reading", "probe_of", "probe_order", "probe_requests", "served"]
 
 SHORT_QUESTIONS = 16
 UNSEEN = "\N{REPLACEMENT CHARACTER}"  # stands for part of a character: such a token cannot be found in a text
@@ -55,7 +55,8 @@ class Reading:
     """One served token at place `row` of a profile.
 
     `column` is the token's among the candidates, the number of candidates where it is none of them; `said` are the
-    columns and logprobs in nats that came with it, likeliest first.
+    columns and logprobs in nats that came with it, likeliest first. Where the path was given, the token is the one that
+    would have been answered there.
     """
 
     row: int
@@ -78,9 +79,11 @@ class Reader:
         """Readings of an answer, from its tokens' logprobs where it has them, else from its text."""
         if completion.finish == "error":
             return []
-        return self._tokens(completion) if completion.logprobs else self._text(completion)
+        tokens = completion.logprobs or completion.prompt_logprobs is not None
+        return self._tokens(completion) if tokens else self._text(completion)
 
     def _tokens(self, completion: Completion) -> list[Reading]:
+        given = completion.prompt_logprobs is not None
         found: list[Reading] = []
         for number, token in enumerate(completion.logprobs or ()):
             row = self._row(completion, number)
@@ -92,10 +95,10 @@ class Reader:
                 for one in token.top or (token,)
                 if (column := columns(one)) is not None and not degenerate(one.logprob)
             }
-            column = columns(token)
+            column = columns(token.top[0] if given and token.top else token)
             ordered = tuple(sorted(said.items(), key=lambda pair: -pair[1]))
             found.append(Reading(row, self._width if column is None else column, ordered))
-            if column != self._profile.path_columns[row]:
+            if column != self._profile.path_columns[row] and not given:
                 break
         return found
 
@@ -126,7 +129,7 @@ class Reader:
         return found
 
     def _row(self, completion: Completion, number: int) -> int | None:
-        return self._rows.get(Place(int(completion.key.partition(".")[0]), number))
+        return self._rows.get(Place(probe_of(completion), number))
 
     def _columns_of(self, ids: Sequence[int]) -> Callable[[TokenLogprob], int | None]:
         """From a token to its column at a place: by its id where the engine gives one, else by its text if only one
@@ -139,6 +142,11 @@ class Reader:
             return by_text.get(token.text) if token.id is None else by_id.get(token.id)
 
         return column
+
+
+def probe_of(completion: Completion) -> int:
+    """The probe that a completion came to."""
+    return int(completion.key.partition(".")[0])
 
 
 def served(readings: Sequence[Reading], *, top: int) -> Served:

@@ -104,16 +104,22 @@ def charged(completion: Completion, request: Request) -> int:
     before = request.max_tokens * sum(not FREE.match(why) for why in lost)
     if completion.finish == "error":
         return before + completion.answer_tokens
-    counted = max(completion.answer_tokens, len(completion.logprobs or ()), len(completion.text.split()))
+    counted = max(completion.answer_tokens, _sent(completion, request))
     if completion.finish == "length" or not completion.answer_tokens:
         counted = max(counted, request.max_tokens)
     return before + counted
 
 
+def _sent(completion: Completion, request: Request) -> int:
+    """Answer tokens that came, at least; logprobs of a prompt are not of the answer."""
+    listed = 0 if request.prompt_logprobs else len(completion.logprobs or ())
+    return max(listed, len(completion.text.split()))
+
+
 def findings(completions: Sequence[Completion], requests: Sequence[Request], *, top: int) -> list[str]:
     """What a person should know before relying on these answers; `top` alternatives are read at each token."""
     answered = [one for one in completions if one.finish != "error"]
-    asked = max((one.top_logprobs for one in requests), default=0)
+    asked = max((one.prompt_logprobs or one.top_logprobs for one in requests), default=0)
     return [*_of_logprobs(answered, asked=asked, top=top), *_of_answers(completions, requests)]
 
 
@@ -150,8 +156,10 @@ def _of_answers(completions: Sequence[Completion], requests: Sequence[Request]) 
         found.append(f"it counts more tokens than it was asked for: {max(long)[0]:,} where {max(long)[1]} were")
     if any(one.text and not one.answer_tokens for one, _ in pairs):
         found.append("it does not count the tokens of its answers: what was asked for is taken as the cost")
-    elif any(one.answer_tokens < max(len(one.logprobs or ()), len(one.text.split())) for one, _ in pairs):
+    elif any(one.answer_tokens < _sent(one, request) for one, request in pairs):
         found.append("it counts fewer tokens than it sends")
+    if bare := sum(bool(request.prompt_logprobs) and not one.logprobs for one, request in pairs):
+        found.append(f"{bare} of {n} answers came without logprobs of the prompt, or of other tokens: left out")
     again = sum(len(one.retries) for one in completions)
     if again > n / 4:
         found.append(f"{again} requests had to be made again, the first because {_first_retry(completions)}")

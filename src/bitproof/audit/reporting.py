@@ -10,6 +10,7 @@ from bitproof.audit.meter import Meter
 from bitproof.audit.observe import Reading, served
 from bitproof.audit.preflight import findings
 from bitproof.audit.profile import Profile
+from bitproof.audit.prompts import begun
 from bitproof.audit.recording import public_address
 from bitproof.audit.results import Answer, AuditReport
 from bitproof.audit.standing import Standing
@@ -41,7 +42,12 @@ class Gathered:
     def other_prompts(self) -> str:
         """Whether the endpoint counts other prompt tokens than the reference's template makes, in words."""
         for one in self.talk.answered:
-            ours = self.profile.prompt_tokens[int(one.key.partition(".")[0])]
+            probe = int(one.key.partition(".")[0])
+            ours = self.profile.prompt_tokens[probe]
+            if one.prompt_logprobs is not None:
+                if not one.logprobs:
+                    continue
+                ours += len(begun(self.profile, probe))
             if one.prompt_tokens and one.prompt_tokens != ours:
                 return (
                     f"it counts {one.prompt_tokens} prompt tokens where the reference's template makes {ours}: another"
@@ -80,13 +86,13 @@ def report_of(
         names=profile.names,
         residuals=residuals,
         expected=expected,
-        meter=meter.read(readings) if meter else None,
+        meter=meter.read(_answered(found)) if meter else None,
         scale=meter.scale if meter else {},
         sampler=standing.sampler if standing else "",
         n_probes=len(talk.completions),
         n_places=len(readings),
         answer_tokens=talk.spent,
-        prompt_tokens=sum(one.prompt_tokens for one in talk.completions),
+        prompt_tokens=sum(one.prompt_tokens for one in (*talk.aside, *talk.completions)),
         top_logprobs=test.top if isinstance(test, LogprobTest) else 0,
         alpha=alpha,
         looks=test.looks if isinstance(test, LogprobTest) else (),
@@ -97,6 +103,16 @@ def report_of(
         how=_how(found.heard),
     )
     return replace(report, words=words(report))
+
+
+def _answered(found: Gathered) -> list[Reading]:
+    """Readings up to the first off the path of each request: the meter's scale is read there, and answers end there."""
+    path = found.profile.path_columns
+    kept: list[Reading] = []
+    for group in found.readings.values():
+        off = (n for n, reading in enumerate(group) if reading.column != path[reading.row])
+        kept += group[: next(off, len(group)) + 1]
+    return kept
 
 
 def _residuals(
@@ -113,9 +129,10 @@ def _residuals(
 def _answer(profile: Profile, completion: Completion, n_read: int) -> Answer:
     probe = int(completion.key.partition(".")[0])
     path = [int(token) for token in profile.path[probe] if token >= 0 and token not in profile.end_tokens]
+    given = "" if completion.prompt_logprobs is None else "".join(profile.texts[one] for one in begun(profile, probe))
     return Answer(
         question=profile.probes[probe],
-        text=completion.text[:MOST_CHARACTERS],
+        text=(given + completion.text)[:MOST_CHARACTERS],
         reference="".join(profile.texts[token] for token in path),
         n_read=n_read,
         error=completion.error if completion.finish == "error" else "",

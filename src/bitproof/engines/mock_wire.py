@@ -79,7 +79,7 @@ def whole(
         choice["logprobs"] = listed
     if body.get("return_token_ids") and "token_ids" not in ignores and completion.token_ids:
         choice["token_ids"] = list(completion.token_ids)
-    said = {} if "usage" in ignores else {"usage": _usage(completion)}
+    said: dict[str, Any] = {} if "usage" in ignores else {"usage": _usage(completion)}
     if completion.prompt_logprobs is not None:
         (said if api == "chat" else choice)["prompt_logprobs"] = [_place(place) for place in completion.prompt_logprobs]
     return {**_head(body, api, chunk=False), "choices": [choice], **said}

@@ -17,6 +17,7 @@ __all__ = ["APART", "OTHER_CAUSES", "TESTS", "ModelRow", "bits", "cost", "meter_
 FEWEST_BITS = 1.0  # the meter's scale ends there
 CLOSEST = {"consistent": "consistent", "inconsistent": "closest", "inconclusive": "possible"}
 TESTS = {
+    "prompt-logprobs": "Top logprobs of the reference's own answers",
     "top-logprobs": "Top logprobs",
     "logprob": "Logprobs of the chosen tokens",
     "text": "Text at temperature 0",
