@@ -111,7 +111,7 @@ class _Audit:
         self.reader, self.floor_nats = Reader(profile), spread_nats(profile)
         purse = Purse(max_cost_usd=plan.max_cost_usd, price=plan.price)
         self.talk = Conversation(engine, top=top, purse=purse, see=partial(as_answer, profile))
-        may_read_prompts = plan.test is None and getattr(engine, "dialect", "") in PROMPT_DIALECTS
+        may_read_prompts = plan.test is None and plan.top > 1 and getattr(engine, "dialect", "") in PROMPT_DIALECTS
         self._prompts, self._no_prompts = may_read_prompts or plan.test == "prompt-logprobs", ""
         self.equals = equals(profile)[REFERENCE]
         self.readings: dict[str, list[Reading]] = {}  # of what a test was given, by its key

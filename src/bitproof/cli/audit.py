@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from bitproof.cli.closed import Endpoint
 
 FORMS = (".html", ".json")
-TESTS = ("auto", "top-logprobs", "logprob", "text", "sampled")
+TESTS = ("auto", "prompt-logprobs", "top-logprobs", "logprob", "text", "sampled")
 QUESTIONS = 40
 KINDS = {"--reference": "reference", "--profile": "reference", "--record": "record", "--against": "against"}
 # What an option that says nothing in every kind of audit is for.
