@@ -105,7 +105,7 @@ def record(
     )
     said = [
         found,
-        *said_of_itself(engine, model, "when recorded, it"),
+        *said_of_itself(engine, model, "when recorded, it answered"),
         *(fault.words for fault in faults_of(made.answers, "the endpoint", asking)),
         *(fault.words for fault in cached(engine, "the endpoint")),
         *_unstable(_own_p_values(made, plan), plan),
@@ -136,7 +136,7 @@ def compare(
         comparison.ask_one(engine, greedy_requests(recording.asking, order), order)
         comparison.confirm(engine)
         comparison.ask_one(engine, sampled_requests(recording.asking, order, label=label), order)
-    comparison.findings += said_of_itself(engine, model, "now it")
+    comparison.findings += said_of_itself(engine, model, "now it answers")
     comparison.extra += cached(engine, "the endpoint")
     missing = [f"{words}: the endpoint is unstable" for words in unstable]
     where = f"{recording.model or recording.engine} as recorded"
@@ -166,7 +166,7 @@ def compare_endpoints(
     comparison.total = 2 * asking.n_requests(repeats=asking.repeats)
     comparison.ask_both((one, other), f"endpoints {plan.seed}")
     for engine, model, name in zip((one, other), models, comparison.names, strict=True):
-        comparison.findings += said_of_itself(engine, model, name)
+        comparison.findings += said_of_itself(engine, model, f"{name} answers")
         comparison.extra += cached(engine, name)
     return comparison.report(
         [],

@@ -97,14 +97,17 @@ def cached(engine: Generator, name: str) -> list[Fault]:
     return [Fault(f"{heard.cached} of {heard.answers} answers of {name} came from a cache, as their headers say")]
 
 
-def said_of_itself(engine: Generator, model: str, name: str) -> list[str]:
-    """What an endpoint says that it is, where that is more than the name that was asked for: a claim."""
+def said_of_itself(engine: Generator, model: str, who: str) -> list[str]:
+    """What an endpoint says that it is, where that is more than the name that was asked for: a claim.
+
+    `who` begins the sentence: "now it answers".
+    """
     heard: Heard | None = getattr(engine, "heard", None)
     if heard is None:
         return []
     said = [f"as {', '.join(map(repr, heard.models))}"] * (set(heard.models) not in ({model}, set()))
     said += [f"with system_fingerprint {', '.join(map(repr, heard.fingerprints))}"] * bool(heard.fingerprints)
-    return [f"{name} answers {' '.join(said)}"] if said else []
+    return [f"{who} {' '.join(said)}"] if said else []
 
 
 def _odd_length(answer: Answer, asking: Asking) -> bool:

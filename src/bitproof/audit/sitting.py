@@ -89,7 +89,11 @@ def settle_logprobs(engine: Generator, asking: Asking, purse: Purse) -> tuple[As
             return replace(asking, top_logprobs=0), "it gives no logprobs"
         refused = f"it takes no more than {top} logprobs a token" if top else f"it refuses logprobs ({error})"
         return tried, "" if top == asking.top_logprobs else refused
-    raise EnvironmentFailed(f"it does not answer ({error})", where=str(engine.settings.get("url", engine.name)))
+    raise _silent(engine, error)
+
+
+def _silent(engine: Generator, why: str) -> EnvironmentFailed:
+    return EnvironmentFailed(f"it does not answer ({why})", where=str(engine.settings.get("url", engine.name)))
 
 
 class Sitter:
@@ -110,8 +114,8 @@ class Sitter:
     ) -> None:
         """Ask until the requests, the budget or the endpoint's patience are over, or `enough` says so.
 
-        `on_answer` gets each key, and None where the request failed. Raises what the engine raises where an endpoint
-        fails that has not answered yet; one that fails later is `broken`.
+        `on_answer` gets each key, and None where the request failed. An endpoint that fails is `broken`; raises
+        EnvironmentFailed, or what the engine raises, where it has never answered.
         """
         asked: dict[str, Request] = {}
 
@@ -134,6 +138,8 @@ class Sitter:
             if not self.answers:
                 raise
             self.broken = error.what
+        if self.broken and not self.answers:
+            raise _silent(engine, self.broken)
 
     def _take(self, completion: Completion) -> Answer | None:
         if completion.finish == "error":
