@@ -49,10 +49,9 @@ class Draw:
 
     @property
     def opening(self) -> str:
-        """What was hashed: the nonce, and the profile's name of what each provider serves."""
-        return " ".join(
-            [self.nonce, *(f"{name}={rung(one)}" for name, one in zip(PROVIDERS, self.behind, strict=True))]
-        )
+        """What was hashed: a line of the nonce, and one of each provider with the profile's name of what it serves."""
+        lines = (f"{name}={rung(one)}" for name, one in zip(PROVIDERS, self.behind, strict=True))
+        return "".join(f"{line}\n" for line in (self.nonce, *lines))
 
     @property
     def seal(self) -> str:

@@ -122,9 +122,10 @@ def _reveal(reveal: Reveal | NotMeasured | None) -> dict[str, Any] | None:
         return None
     return {
         "intro": reveal_words.intro(reveal),
+        "command": reveal_words.command(reveal),
         "rows": [reveal_words.provider_row(one) for one in reveal.providers],
         "headline": reveal_words.headline(reveal),
-        "revealed": [(one.name, reveal_words.revealed(one)) for one in reveal.providers],
+        "others": [(one.name, reveal_words.revealed(one)) for one in reveal.providers if one.finding != "named"],
         "seal": reveal.seal,
         "check": reveal_words.check(reveal),
     }

@@ -7,7 +7,7 @@ from rich.text import Text
 
 from bitproof.audit.reveal_results import Reveal
 from bitproof.report.evaluation_terminal import folded
-from bitproof.report.reveal_words import check, headline, intro, provider_row, revealed
+from bitproof.report.reveal_words import check, command, headline, intro, provider_row, revealed
 from bitproof.report.terminal import WIDE, Column, table
 
 __all__ = ["reveal_parts"]
@@ -22,14 +22,17 @@ def reveal_parts(reveal: Reveal, *, width: int = WIDE) -> list[RenderableType]:
     verdicts = table(
         [
             *(Column(name, figures=False) for name in ("provider", "verdict", "closest")),
-            *(Column(name) for name in ("effective bits", "tokens", "seconds")),
+            *(
+                Column(name)
+                for name in ("effective bits, 95 %" if wide else "effective bits,\n95 %", "tokens", "seconds")
+            ),
         ],
         [
             [
                 row.name,
                 row.outcome,
                 row.closest if wide else "\n".join(folded(name, CLOSEST) for name in row.closest.split(" or ")),
-                (" " if wide else "\n").join(part for part in row.bits if part),
+                row.bits if wide else row.bits.replace(" to ", "\nto "),
                 row.tokens,
                 row.seconds,
             ]
@@ -38,12 +41,13 @@ def reveal_parts(reveal: Reveal, *, width: int = WIDE) -> list[RenderableType]:
     )
     return [
         Text(f"Three providers of {reveal.model}", style="bold"),
-        intro(reveal),
+        f"{intro(reveal)} Each was asked as `{command(reveal)}` asks.",
         "",
         verdicts,
         "",
         Text(f"Revealed: {headline(reveal)}", style="bold"),
         *(f"{one.name} was {revealed(one)}" for one in reveal.providers),
-        f"Sealed before the first question: sha256 {reveal.seal}, which is that of:",
-        f"  {check(reveal)}",
+        "Sealed before the first question, as the sha256 that this prints:",
+        f"  {reveal.seal}",
+        *(f"  {line}" for line in check(reveal).splitlines()),
     ]

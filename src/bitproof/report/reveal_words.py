@@ -9,7 +9,7 @@ from bitproof.audit.reveal_results import Provider, Reveal
 from bitproof.audit.standing import NOISE
 from bitproof.report.audit_words import bits
 
-__all__ = ["ProviderRow", "check", "headline", "intro", "provider_row", "revealed"]
+__all__ = ["ProviderRow", "check", "command", "headline", "intro", "provider_row", "revealed"]
 
 RIGHT = ("named", "equal")
 FINDINGS = {
@@ -28,7 +28,7 @@ class ProviderRow:
     name: str
     outcome: str
     closest: str  # what holds 95 % of the posterior
-    bits: tuple[str, str]  # effective bits, and their interval
+    bits: str  # effective bits, their 95 % interval: of a few tokens, the likeliest value alone would mislead
     tokens: str
     seconds: str
     behind: str
@@ -51,12 +51,16 @@ def provider_row(one: Provider) -> ProviderRow:
 
 
 def intro(reveal: Reveal) -> str:
-    """What was set up, and how each was asked."""
+    """What was set up."""
     return (
-        f"{len(reveal.providers)} llama.cpp servers on this machine, each under the name {reveal.model}, another"
-        f" variant behind each, drawn from {len(reveal.pool)}: {', '.join(reveal.pool)}. Each was asked as `bitproof"
-        f" audit URL --reference {reveal.model}` asks."
+        f"Three llama.cpp servers on this machine, all under the name {reveal.model}. Behind each stands another one"
+        f" of {', '.join(reveal.pool)}, drawn at random."
     )
+
+
+def command(reveal: Reveal) -> str:
+    """The line that asks an endpoint as each of them was asked."""
+    return f"bitproof audit URL --reference {reveal.model}"
 
 
 def headline(reveal: Reveal) -> str:
@@ -73,8 +77,9 @@ def revealed(one: Provider) -> str:
 
 
 def check(reveal: Reveal) -> str:
-    """The line that hashes what was sealed."""
-    return f"printf %s '{reveal.opening}' | sha256sum"
+    """What hashes it again in a shell, on short lines."""
+    nonce, *served = reveal.opening.split()
+    return " \\\n  ".join([f"printf '%s\\n' {nonce}", " ".join(served[:2]), f"{' '.join(served[2:])} | sha256sum"])
 
 
 def _behind(one: Provider) -> str:
@@ -101,9 +106,9 @@ def _standing(one: Provider) -> str:
             return "missed."
 
 
-def _bits(one: Provider) -> tuple[str, str]:
+def _bits(one: Provider) -> str:
     meter = one.audit.meter
-    if meter is None or meter.bits is None or meter.bits_interval is None:
-        return "–", ""
+    if meter is None or meter.bits_interval is None:
+        return "–"
     low, high = map(bits, meter.bits_interval)
-    return bits(meter.bits), "" if low == high else f"[{low}, {high}]"
+    return low if low == high else f"{low} to {high}"
