@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from bitproof.audit.results import AuditReport
@@ -32,7 +33,7 @@ def found(fake: Callable[[str, Any], None]) -> dict[str, Any]:
         "meter": None,
         "alpha": 0.01,
     }
-    profile = SimpleNamespace(probes=("Wool?",) * 200, prompt_tokens=(30,) * 200)
+    profile = SimpleNamespace(probes=("Wool?",) * 200, prompt_tokens=(30,) * 200, path=np.zeros((200, 16)))
     fake("bitproof.audit.profile.find_profile", lambda file, reference: profile)
     engine = SimpleNamespace(model="tiny", client=SimpleNamespace(where=URL))
     fake("bitproof.engines.http.HttpGenerator", lambda *a, **k: nullcontext(engine))
@@ -71,3 +72,20 @@ def test_a_report_is_written_whatever_came_out(
     found["outcome"] = outcome
     assert bitproof("audit", URL, "--profile", "p", "--out", "report.html").code == code
     assert (tmp_path / "report.html").exists()
+
+
+def test_money_is_said_first_and_is_a_limit(bitproof: Run, found: dict[str, Any], fake: Any):
+    plans = []
+
+    def audit(engine: Any, profile: Any, plan: Any, *, endpoint: str, model: str, progress: Any) -> AuditReport:
+        plans.append(plan)
+        return AuditReport(endpoint=endpoint, model=model, **found, cost_usd=0.0123)
+
+    fake("bitproof.audit.audit.audit", audit)
+    money = ("--price-in", "1", "--price-out", "10", "--max-cost-usd", "0.5")
+    done = bitproof("audit", URL, "--profile", "p", *money, "--test", "top-logprobs")
+    assert done.code == 0, done.err
+    assert (plans[0].price, plans[0].max_cost_usd) == ((1.0, 10.0), 0.5)
+    # at most one question a token, each with a prompt of 30 tokens and an answer of 16 in it
+    assert "At most 60 answer tokens and 2,760 prompt tokens, 0.0034 USD; budget: 0.5 USD." in done.err
+    assert "0.0123 USD" in done.out

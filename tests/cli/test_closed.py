@@ -6,9 +6,12 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +109,7 @@ def test_two_endpoints(bitproof: Run, server: MockServer):
         done = bitproof("audit", server.url, "--against", other.url, "--probes", "6", "--format", "json", *PRICES)
     assert done.code == 10, done.err
     found = json.loads(done.out)
-    assert (found["endpoint"], found["against"]) == (server.url, f"mock {other.url}")
+    assert (found["endpoint"], found["against"]) == (server.url, f"mock at {other.url}")
     assert found["recording_digest"] == ""
     assert len(server.bodies) + len(other.bodies) == found["n_requests"]
     assert found["cost_usd"] > 0
@@ -225,6 +228,78 @@ def test_an_endpoint_that_never_answers_cannot_be_reached(bitproof: Run, tmp_pat
             assert done.code == 12, done.err
             assert done.out == ""
     assert list(tmp_path.iterdir()) == []
+
+
+@contextmanager
+def raw(body: bytes | None) -> Iterator[str]:
+    """A server that answers everything with one body; None is one without end."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_error(404)
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            self.send_response(200)
+            self.send_header("content-type", "application/json")
+            self.end_headers()
+            while body is None:
+                self.wfile.write(b" " * 65536)
+            self.wfile.write(body)
+
+        def log_message(self, *details: object) -> None:
+            pass
+
+    class Quiet(ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, *details: object) -> None:
+            pass  # a client that stops in the middle
+
+    with Quiet(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/v1"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def chat(**choice: Any) -> bytes:
+    return json.dumps({"choices": [{"message": {"content": "x"}, "finish_reason": "stop", **choice}]}).encode()
+
+
+@pytest.mark.parametrize(
+    ("body", "codes"),
+    [
+        (None, {12}),
+        (b'{"choices": {"0": []}, "usage": "many"}', {12}),
+        (chat(message=7), {12}),
+        (chat(logprobs={"content": "many"}), {10, 11, 12}),
+        (chat(logprobs={"content": [{"token": 5, "logprob": "x", "top_logprobs": {}}]}), {10, 11, 12}),
+        (chat(logprobs={"content": [{"token": "x", "logprob": -1e999, "top_logprobs": []}] * 3}), {10, 11}),
+        (chat(message={"content": "x" * 100_000}), {10, 11}),
+    ],
+)
+def test_a_hostile_endpoint_is_never_consistent(
+    bitproof: Run,
+    tmp_path: Path,
+    recorded: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    body: bytes | None,
+    codes: set[int],
+):
+    monkeypatch.setattr("bitproof.engines.http_response.MOST_BYTES", 1 << 20)
+    with raw(body) as url:
+        done = bitproof("audit", url, "--model", "m", "--against", str(recorded), "--out", "r.html")
+        assert done.code in codes, done.err
+        made = bitproof("audit", url, "--model", "m", "--record", "n.recording", "--probes", "4", "--alpha", "0.5")
+        assert made.code in (0, 12), made.err
+    assert "Traceback" not in done.err + made.err
+    assert (tmp_path / "n.recording").exists() == (made.code == 0)
+    if made.code == 0:
+        assert read_recording(tmp_path / "n.recording").findings  # its temperature is locked, say
 
 
 def test_a_dead_endpoint_cannot_be_reached(bitproof: Run, server: MockServer, recorded: Path):

@@ -172,7 +172,7 @@ def compare_endpoints(
         [],
         endpoint=public_address(endpoints[1]),
         model=models[1],
-        against=" ".join(filter(None, (models[0], public_address(endpoints[0])))) or "the other endpoint",
+        against=" at ".join(filter(None, (models[0], public_address(endpoints[0])))) or "the other endpoint",
     )
 
 

@@ -256,7 +256,7 @@ def _estimate(profile: Profile, plan: AuditPlan) -> None:
     for kind in (plan.test,) if plan.test else ("top-logprobs", "text"):
         answers = plan.max_tokens or BUDGETS[kind]
         n = answers if kind == "sampled" else min(answers, 2 * len(profile.probes))  # each may be asked again
-        most = Bill(n, n * max(profile.prompt_tokens), answers)
+        most = Bill(n, n * (max(profile.prompt_tokens) + profile.path.shape[1]), answers)  # a prompt may hold an answer
         money = f", {most.usd(plan.price):.2g} USD" if plan.price else ""
         said.append(f"{most.answer_tokens:,} answer tokens and {most.prompt_tokens:,} prompt tokens{money}")
     budget = f"; budget: {plan.max_cost_usd:g} USD" if plan.max_cost_usd else ""

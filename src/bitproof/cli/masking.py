@@ -7,9 +7,9 @@ import re
 __all__ = ["without_keys"]
 
 ADDRESS = re.compile(
-    r"(?P<scheme>[a-z][a-z0-9+.-]*://)(?P<user>[^/?#\s]*@)?(?P<place>[^?#\s]*)(?P<query>\?[^#\s]*)?", re.I
+    r"(?P<scheme>[a-z][a-z0-9+.-]*://)(?P<user>[^/?#\s]*@)?(?P<place>[^?#\s]*)(?:\?(?P<query>[^#\s]*))?", re.I
 )
-PARAMETER = re.compile(r"(?P<name>[^?&;=]*)=?(?P<value>[^?&;]*)")
+PARAMETER = re.compile(r"(?P<name>[^&;=]*)=?(?P<value>[^&;]*)")
 SHOWN = "***"
 LONGEST = 16  # characters of a value that is surely no key: a version, a region
 
@@ -21,7 +21,7 @@ def without_keys(argument: str) -> str:
 
 def _hidden(address: re.Match[str]) -> str:
     user = f"{SHOWN}@" if address["user"] else ""
-    query = PARAMETER.sub(_parameter, address["query"] or "")
+    query = "" if address["query"] is None else f"?{PARAMETER.sub(_parameter, address['query'])}"
     return f"{address['scheme']}{user}{address['place']}{query}"
 
 

@@ -44,7 +44,7 @@ def channel_rows(report: ClosedReport) -> list[ChannelRow]:
             between=_distance(one, one.between),
             p=p_value(one.p_value) if one.n_probes else "-",
             sittings_p="-" if isinstance(one.sittings_p_value, NotMeasured) else p_value(one.sittings_p_value),
-            says=_says(one),
+            says=_says(one, report),
         )
         for one in report.channels
     ]
@@ -59,12 +59,13 @@ def _distance(channel: Channel, figure: Estimate | NotMeasured) -> tuple[str, st
     return f"{scale * figure.value:.{digits}f}{'' if nats else ' %'}", interval
 
 
-def _says(channel: Channel) -> str:
+def _says(channel: Channel, report: ClosedReport) -> str:
     if channel.spoiled:
         return "spoiled"
     if not channel.n_probes:
         return "not compared"
-    return "different" if channel.found else "no difference"
+    unfound = "no difference" if report.outcome == "consistent" else "undecided"  # not all of it was asked
+    return "different" if channel.found else unfound
 
 
 def units_words(report: ClosedReport) -> str:
