@@ -254,8 +254,8 @@ def test_a_budget_in_dollars_is_kept(recording, job):
     found = compared(recording, engine, plan) if job == "recording" else compare_endpoints(engine, engine, plan)  # type: ignore[arg-type]
     assert found.outcome == "inconclusive"
     assert "the budget of 0.004 USD allows no more than" in found.words
-    assert found.cost_usd == pytest.approx(usd)
-    assert 0.8 * budget < usd <= budget
+    assert found.cost_usd is not None
+    assert 0.8 * budget < usd <= found.cost_usd + 1e-12 <= budget + 1e-12  # an answer of no tokens is not believed
     with pytest.raises(UsageError, match=r"holds 0.004 USD, and a recording of 16 questions can take 0\.0"):
         record(Endpoint(), plan)  # type: ignore[arg-type]
 
