@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
+from bitproof.cli.audit_kinds import check_meaning, kind_of, options_asked, price_of
 from bitproof.cli.options import format_option, seed_option
 from bitproof.cli.output import console, say, show
 from bitproof.cli.progress import progress
@@ -25,22 +25,6 @@ if TYPE_CHECKING:
 FORMS = (".html", ".json")
 TESTS = ("auto", "prompt-logprobs", "top-logprobs", "logprob", "text", "sampled")
 QUESTIONS = 40
-KINDS = {"--reference": "reference", "--profile": "reference", "--record": "record", "--against": "against"}
-# What an option that says nothing in every kind of audit is for.
-MEANINGS = {
-    "--test": {"reference"},
-    "--top-logprobs": {"reference", "record", "an endpoint"},
-    "--probes": {"record", "an endpoint"},
-    "--against-model": {"an endpoint"},
-    "--against-key-env": {"an endpoint"},
-    "--out": {"reference", "a file", "an endpoint"},
-}
-WORDS = {
-    "reference": "an audit with a reference",
-    "record": "--record",
-    "a file": "--against a recording, which says what is asked",
-    "an endpoint": "--against another endpoint",
-}
 
 usd = click.FloatRange(min=0)
 
@@ -112,72 +96,15 @@ def audit(
 
     if out and Path(out).suffix not in FORMS:
         raise UsageError(f"{out} says no form", where="--out", remedy="End its name in .html or in .json.")
-    asked = _asked(ctx)
-    kind = _kind(asked, given)
-    _check_meaning(asked, kind)
-    price = _price(given["price_in"], given["price_out"], given["max_cost_usd"])
+    asked = options_asked(ctx)
+    kind = kind_of(asked, given)
+    check_meaning(asked, kind)
+    price = price_of(given["price_in"], given["price_out"], given["max_cost_usd"])
     endpoint, report = Endpoint(url, model, key_env), Path(out) if out else None
     if kind == "reference":
         _with_reference(endpoint, given, price, report, output_format)
     else:
         _without_reference(endpoint, kind, given, price, report, output_format, asked)
-
-
-def _asked(ctx: click.Context) -> set[str]:
-    """The options that stand on the command line; those of bitproof.yaml are there for whom they fit."""
-    return {
-        max(parameter.opts, key=len)
-        for parameter in ctx.command.params
-        if parameter.name and ctx.get_parameter_source(parameter.name) is ParameterSource.COMMANDLINE
-    }
-
-
-def _kind(asked: Collection[str], given: dict[str, Any]) -> str:
-    """Which kind of audit it is: a key of `WORDS`."""
-    from bitproof.cli.closed import is_address
-
-    said = [option for option in KINDS if option in asked]
-    if len({KINDS[option] for option in said}) > 1:
-        raise UsageError(
-            f"{' and '.join(said)} are different audits",
-            remedy="Compare with a reference (--reference or --profile), make a recording (--record), or compare with"
-            " one or with another endpoint (--against).",
-        )
-    kept = {"record": given["record"], "against": given["against"], "reference": True}
-    kind = KINDS[said[0]] if said else next(name for name, value in kept.items() if value)
-    if kind == "against":
-        return "an endpoint" if is_address(given["against"]) else "a file"
-    if kind == "reference" and not (given["reference"] or given["profile_file"]):
-        raise UsageError(
-            "there is nothing to compare with",
-            remedy="Give --reference NAME or --profile FILE; of a closed model --record FILE now and --against FILE"
-            " later, or --against URL.",
-        )
-    return kind
-
-
-def _check_meaning(asked: Iterable[str], kind: str) -> None:
-    idle = [option for option in sorted(asked) if kind not in MEANINGS.get(option, {kind})]
-    if idle:
-        instead = " A recording is its own report: see --format json." if idle == ["--out"] else ""
-        raise UsageError(
-            f"nothing is meant by {' and '.join(idle)} with {WORDS[kind]}", remedy=f"Leave it out.{instead}"
-        )
-
-
-def _price(price_in: float | None, price_out: float | None, max_cost_usd: float | None) -> Price | None:
-    if (price_in is None) != (price_out is None):
-        missing, there = ("--price-in", "--price-out")[:: 1 if price_in is None else -1]
-        raise UsageError(f"is missing beside {there}", where=missing, remedy="Give both prices; 0 where it is free.")
-    if price_in is None or price_out is None:
-        if max_cost_usd is not None:
-            raise UsageError(
-                "needs the prices of a million prompt tokens and of a million answer tokens",
-                where="--max-cost-usd",
-                remedy="Add them: --price-in 0.15 --price-out 0.60.",
-            )
-        return None
-    return price_in, price_out
 
 
 def _with_reference(
