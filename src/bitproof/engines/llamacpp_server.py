@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -157,7 +158,8 @@ def _start(params: Any, path: Path) -> Any:
     import xllamacpp
 
     try:
-        return xllamacpp.Server(params)
+        with ThreadPoolExecutor(1) as aside:  # interrupted while it starts, a server would wait for itself for ever
+            return aside.submit(xllamacpp.Server, params).result()
     except RuntimeError as error:
         raise CheckpointError(
             f"llama.cpp cannot load it ({error})",
