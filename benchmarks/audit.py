@@ -1,40 +1,61 @@
 """What `bitproof audit` promises, measured on cached answers: writes benchmarks/results/audit.json.
 
-    python -m benchmarks.audit_served --answers FOLDER              serve the dithered master, keep the answers
-    python -m benchmarks.audit --profile FILE --answers FOLDER      audits drawn from them; prints and writes
+    python -m benchmarks.audit_served --answers FOLDER --profile FILE     serve the dithered master, keep the answers
+    python -m benchmarks.audit_peers FOLDER --out PEERS.json              what published methods need on them
+    python -m benchmarks.audit --profile FILE --answers FOLDER --plain FILE [--peers PEERS.json]
 
-The profile holds the hold-out prompts (`benchmarks.audit_methods.SEED`), its calibration other ones. Every figure is of
-the worst of the engines that were held out, each by itself. What was not served yet is a figure without a value.
+The profile holds the hold-out prompts (`benchmarks.audit_methods.SEED`), its calibration other ones and transformers
+only. Figures are of the worst of the engines that were held out, each by itself. FP8 activations have no kernel in
+them, so that class is served by two configurations of transformers: labelled, and not held out. What was not served is
+a figure without a value. An hour on two cores.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from benchmarks.audit_methods import Asked, Bench
+from benchmarks.audit_methods import TEST_OF, Asked, Bench
+from benchmarks.audit_whole import WHOLE, whole_figure
 from benchmarks.common import Figure, write_result
+from bitproof.audit.audit import BUDGETS
+from bitproof.audit.equals import equals
 from bitproof.audit.meter import MOST_BITS, Meter
 from bitproof.audit.profile import REFERENCE, read_profile
 
 NAME = "audit"
-HELD_OUT = ("vllm", "vllm-batched", "llamacpp")
+HELD_OUT = ("vllm", "vllm-batched", "llamacpp", "transformers-batched")
+OWN_ENGINES = {"fp8-rtn-channel": ("transformers-batched", "transformers-batched-float32")}
 NATIVE = "-native"
-GROUPS = {
-    "int4": (("w4a16-rtn-g64", "w4a16-rtn-g64-native", "nf4"), {"top-20": 5, "top-5": 5, "text": 30}),
-    "fp8": (("fp8a16-rtn-channel", "fp8-rtn-channel"), {"top-20": 10, "top-5": 10, "text": 150}),
-    "int8": (("w8a16-rtn-channel",), {"top-20": 30, "top-5": 50, "text": 600}),
-    "w8a8": (("w8a8-rtn-channel",), {"top-20": 10, "top-5": 10, "text": 100}),
-    "kv": (("bf16+kvfp8",), {"top-20": 20, "top-5": 30, "text": 400}),
+ACCESSES = ("top-20", "top-5", "text", "sampled")
+GROUPS: dict[str, tuple[tuple[str, ...], tuple[int | None, ...]]] = {  # goals in the order of ACCESSES
+    "int4": (("w4a16-rtn-g64", "w4a16-rtn-g64-native", "nf4"), (5, 5, 30, 50)),
+    "fp8": (("fp8a16-rtn-channel", "fp8-rtn-channel"), (10, 10, 150, 1000)),
+    "int8": (("w8a16-rtn-channel",), (30, 50, 600, 3000)),
+    "w8a8": (("w8a8-rtn-channel",), (10, 10, 100, 5000)),
+    "kv": (("bf16+kvfp8",), (20, 30, 400, None)),
 }
 CLASSES = (REFERENCE, *(served for classes, _ in GROUPS.values() for served in classes), "w6a16-rtn-g64")
-IN_LADDER = {"nf4": "nf4-rtn"}
+RIGHT = {"nf4": ("nf4-rtn",), "bf16+kvfp8": ("bf16+kvfp8", "bf16+kvfp8rz")}
 BITS = {f"w{bits}a16-rtn-g64": bits for bits in (3, 4, 5, 6)}
-FOLDS = 10
+FOLDS, FEWEST = 10, 100
+RATIOS = {"int4": 200, "fp8": 60, "int8": 20, "w8a8": 60}
+# a peer, and the access of ours that reads the same answers
+PEERS = {
+    "met": "sampled",
+    "rut": "sampled",
+    "lt-top20": "top-20",
+    "lt-top5": "top-5",
+    "b3it": "text",
+    "token-difr": "text",
+}
 
 
 @dataclass(frozen=True)
@@ -44,157 +65,224 @@ class Measured:
     served: str
     engine: str
     value: float | None
-    low: float
-    high: float
+    power: float = 1.0
 
     def __str__(self) -> str:
-        value = "not reached" if self.value is None else f"{self.value:g}"
+        value = f"not reached, power {self.power:.2f}" if self.value is None else f"{self.value:.4g}"
         return f"{self.served} in {self.engine} {value}"
 
 
-def figures(bench: Bench, audits: int) -> Iterator[Figure]:
-    """All of them, one after another."""
-    for group, (classes, goals) in GROUPS.items():
-        for access, goal in goals.items():
-            yield tokens(bench, group, classes, access, goal, audits)
-    yield from benign(bench, audits)
-    yield naming(bench, "top-20", 20, 0.95, audits // 4)
-    yield naming(bench, "top-5", 50, 0.90, audits // 4)
-    yield from bits(bench, audits // 4)
+def jobs(peers: Path | None) -> Iterator[tuple[str, tuple[Any, ...]]]:
+    """Names of functions here, and their arguments: one figure or more each, the longest first."""
+    for access in ("sampled", "text", "logprob", "top-5", "top-20"):
+        yield "benign", (access,)
+    for column in reversed(range(len(ACCESSES))):
+        for group in GROUPS:
+            yield "tokens", (group, column)
+    yield "naming", ("top-20", 20, 0.95)
+    yield "naming", ("top-5", 50, 0.90)
+    yield "bits", ()
+    for what in WHOLE:
+        yield "whole_figure", (what,)
+    if peers:
+        yield "of_peers", (str(peers),)
 
 
-def tokens(bench: Bench, group: str, classes: Sequence[str], access: str, goal: int, audits: int) -> Figure:
+def tokens(bench: Bench, audits: int, group: str, column: int) -> list[Figure]:
     """Tokens after which 95 % of audits have ruled the reference out."""
-    found = [tokens_of(bench, served, engine, access, audits) for served, engine in there(bench, classes)]
-    shown = "; ".join(map(str, found))
-    what = f"output tokens to find {' or '.join(classes)}, {access}: 95 % power at 1 % false alarms"
-    common = {"id": f"tokens-{group}-{access}", "what": what, "unit": "tokens", "goal": f"at most {goal}"}
+    (classes, goals), access = GROUPS[group], ACCESSES[column]
+    found = [tokens_of(bench, served, engine, access, audits // 4) for served, engine in there(bench, classes, access)]
+    goal = "inconclusive" if goals[column] is None else f"at most {goals[column]:,}"
+    what = f"output tokens to find {' or '.join(classes)}, {access}: 95 % power at 1 % false alarms, worst engine"
+    common: dict[str, Any] = {"id": f"tokens-{group}-{access}", "what": what, "unit": "tokens", "goal": goal}
     if not found:
-        return Figure(**common, value=None, note="not measured: not served yet")  # type: ignore[arg-type]
-    worst = max(found, key=lambda one: np.inf if one.value is None else one.value)
+        return [Figure(**common, value=None, note="not measured: not served")]
+    shown = "; ".join(map(str, found))
+    worst = max(found, key=lambda one: (np.inf if one.value is None else one.value, -one.power))
     if worst.value is None:
-        return Figure(**common, value=None, met=False, note=f"power not reached: {shown}")  # type: ignore[arg-type]
-    interval = (worst.low, worst.high)
-    met = worst.value <= goal
-    return Figure(**common, value=worst.value, met=met, interval=interval, note=shown)  # type: ignore[arg-type]
+        most = BUDGETS[TEST_OF.get(access, access)]  # type: ignore[index]
+        return [Figure(**common, value=None, met=goals[column] is None, note=f"within {most:,} tokens: {shown}")]
+    asked = bench.asked(worst.engine, worst.served, access)
+
+    def of(some: list[Asked]) -> float:
+        value = bench.audits(some, access, n=max(FEWEST, audits // FOLDS)).tokens
+        return np.inf if value is None else value
+
+    low, high = jackknife(worst.value, asked, of)
+    met = goals[column] is None or worst.value <= goals[column]  # type: ignore[operator]
+    return [Figure(**common, value=worst.value, met=met, interval=(max(1.0, low), high), note=shown)]
 
 
 def tokens_of(bench: Bench, served: str, engine: str, access: str, audits: int) -> Measured:
-    """With a jackknife interval over groups of prompts."""
-    asked = bench.asked(engine, served, access)
-
-    def of(some: Sequence[Asked], n: int) -> float:
-        value = bench.audits(some, access, n=n).tokens
-        return np.inf if value is None else value
-
-    whole = of(asked, audits)
-    low, high = jackknife(whole, asked, lambda some: of(some, max(100, audits // FOLDS)))
-    return Measured(served, engine, whole if np.isfinite(whole) else None, max(1.0, low), high)
+    """Of one class in one engine."""
+    found = bench.audits(bench.asked(engine, served, access), access, n=audits)
+    return Measured(served, engine, found.tokens, found.accused)
 
 
-def benign(bench: Bench, audits: int) -> Iterator[Figure]:
-    """How often the reference is accused, each access by itself, the worst engine."""
-    for access in ("top-20", "top-5", "logprob", "text"):
-        found = []
-        for _, engine in there(bench, (REFERENCE,)):
-            asked = bench.asked(engine, REFERENCE, access)
-            rate = bench.audits(asked, access, n=audits).accused
-            low, high = jackknife(
-                rate, asked, lambda some, access=access: bench.audits(some, access, n=max(100, audits // FOLDS)).accused
-            )
-            found.append(Measured(REFERENCE, engine, rate, max(0.0, low), min(1.0, high)))
-        common = {
-            "id": f"benign-{access}",
-            "what": f"false alarms of {audits} audits of the reference, {access}: an observation on these engines",
-            "unit": "share",
-            "goal": "at most 0.01",
-        }
-        if not found:
-            yield Figure(**common, value=None, note="not measured: not served yet")  # type: ignore[arg-type]
-            continue
-        worst = max(found, key=lambda one: one.value or 0.0)
-        met = (worst.value or 0.0) <= 0.01
-        note = "; ".join(map(str, found))
-        interval = (worst.low, worst.high)
-        yield Figure(**common, value=worst.value, met=met, interval=interval, note=note)  # type: ignore[arg-type]
+def benign(bench: Bench, audits: int, access: str) -> list[Figure]:
+    """How often the reference is accused, the worst engine; and how often it is told consistent."""
+    runs = {
+        engine: bench.audits(bench.asked(engine, REFERENCE, access), access, n=audits)
+        for _, engine in there(bench, (REFERENCE,), access)
+    }
+    what = f"false alarms of {audits:,} audits of the reference, {access}: observed on these engines, no guarantee"
+    common: dict[str, Any] = {"id": f"benign-{access}", "what": what, "unit": "share", "goal": "at most 0.01"}
+    if not runs:
+        return [Figure(**common, value=None, note="not measured: not served")]
+    worst = max(runs, key=lambda engine: runs[engine].accused)
+    rate, asked = runs[worst].accused, bench.asked(worst, REFERENCE, access)
+    low, high = jackknife(rate, asked, lambda some: bench.audits(some, access, n=max(FEWEST, audits // FOLDS)).accused)
+    most = 3 / audits if not rate else high  # the rule of three, where there was none
+    note = "; ".join(f"{engine} {run.accused:.4f}" for engine, run in runs.items())
+    said = {engine: run.outcome.count("consistent") / audits for engine, run in runs.items()}
+    cost = {engine: float(np.quantile(run.cost, 0.95)) for engine, run in runs.items()}
+    least = min(said, key=lambda engine: said[engine])
+    return [
+        Figure(**common, value=rate, met=rate <= 0.01, interval=(max(0.0, low), min(1.0, max(most, high))), note=note),
+        Figure(
+            id=f"consistent-{access}",
+            what=f"audits of the reference that end consistent, {access}, worst engine",
+            value=said[least],
+            unit="share",
+            note="; ".join(f"{engine} {said[engine]:.3f} ({cost[engine]:.0f} tokens in 95 %)" for engine in said),
+        ),
+    ]
 
 
-def naming(bench: Bench, access: str, after: int, goal: float, audits: int) -> Figure:
-    """Right names after so many tokens, the worst class in the worst engine, and the mean in the note."""
-    rates, missing = {}, set(CLASSES)
-    for served, engine in there(bench, CLASSES):
-        right = IN_LADDER.get(served, served.removesuffix(NATIVE))
-        names = bench.named_after(bench.asked(engine, served, access), access, after, n=audits)
-        rates[served, engine] = names[right] / audits
+def naming(bench: Bench, audits: int, access: str, after: int, goal: float) -> list[Figure]:
+    """Right names after so many tokens: the mean, and the classes below .9 in the note."""
+    rates, missing, n = {}, set(CLASSES), audits // 10
+    for served, engine in there(bench, CLASSES, access):
+        right = RIGHT.get(served, (served.removesuffix(NATIVE),))
+        names = bench.named_after(bench.asked(engine, served, access), access, after, n=n)
+        rates[served, engine] = sum(names[name] for name in right) / n
         missing.discard(served)
-    what = f"right name after {after} tokens with {access}: mean over classes and engines"
-    if not rates:
-        return Figure(id=f"naming-{access}", what=what, value=None, unit="share", note="not measured: not served yet")
     mean = float(np.mean(list(rates.values())))
+    error = 1.96 * float(np.std(list(rates.values()), ddof=1)) / len(rates) ** 0.5
     below = [f"{served} in {engine} {rate:.2f}" for (served, engine), rate in rates.items() if rate < 0.9]
-    note = f"classes below .9: {', '.join(below) or 'none'}"
-    note += f"; not served yet: {', '.join(sorted(missing))}" if missing else ""
+    note = f"{len(rates)} cells of {n} audits; below .9: {', '.join(below) or 'none'}"
+    note += f"; not served: {', '.join(sorted(missing))}" if missing else ""
+    return [
+        Figure(
+            id=f"naming-{access}",
+            what=f"right name among the nine classes after {after} tokens with {access}, mean over classes and engines",
+            value=mean,
+            unit="share",
+            goal=f"at least {goal:g}, every class at least 0.9",
+            met=mean >= goal and not below and not missing,
+            interval=(mean - error, min(1.0, mean + error)),
+            note=note,
+        )
+    ]
+
+
+def bits(bench: Bench, audits: int) -> list[Figure]:
+    """Effective bits from 300 greedy tokens of text."""
+    meter, n = Meter(bench.profile), audits // 10
+    near, held, rest = [], [], []
+    for served, engine in there(bench, (*BITS, REFERENCE, "w8a16-rtn-g64"), "text"):
+        asked, true = bench.asked(engine, served, "text"), float(BITS.get(served, MOST_BITS))
+        reads = [bits_once(bench, meter, asked, seed) for seed in range(n)]
+        within = float(np.mean([abs(value - true) <= 0.5 for value, _, _ in reads]))
+        if served in BITS:
+            near.append(Measured(served, engine, within))
+            held.append(Measured(served, engine, float(np.mean([low <= true <= high for _, low, high in reads]))))
+        else:
+            rest.append(Measured(served, engine, float(np.mean([high >= MOST_BITS for _, _, high in reads]))))
+    whats = (
+        ("bits-within", f"effective bits of 3 to 6-bit servers within half a bit, 300 greedy tokens, {n} audits", near),
+        ("bits-coverage", "their 95 % intervals that hold the bits", held),
+        ("bits-rest", f"BF16 and 8 bits that come out as {MOST_BITS:g} or more, or may", rest),
+    )
+    return [
+        Figure(
+            id=id,
+            what=what,
+            value=float(np.mean([one.value for one in found])),
+            unit="share",
+            goal="at least 0.9",
+            met=bool(np.mean([one.value for one in found]) >= 0.9),
+            interval=spread(found),
+            note="; ".join(map(str, found)),
+        )
+        for id, what, found in whats
+    ]
+
+
+def bits_once(bench: Bench, meter: Meter, asked: Sequence[Asked], seed: int) -> tuple[float, float, float]:
+    """Effective bits and their interval after 300 tokens."""
+    readings, cost = [], 0
+    for one in bench.order(asked, "text", seed):
+        readings += one.readings
+        cost += one.cost
+        if cost >= 300:
+            break
+    read = meter.read(readings)
+    if read is None or read.bits is None or read.bits_interval is None:
+        raise ValueError("the profile has no scale of bits")
+    return read.bits, *read.bits_interval
+
+
+def spread(found: Sequence[Measured]) -> tuple[float, float]:
+    """95 % interval of the mean over cells."""
+    values = np.array([one.value for one in found], dtype=float)
+    error = 1.96 * values.std(ddof=1) / len(values) ** 0.5
+    return float(max(0.0, values.mean() - error)), float(min(1.0, values.mean() + error))
+
+
+def of_peers(bench: Bench, audits: int, file: str) -> list[Figure]:
+    """Ours beside each peer on the same answers, by its own threshold, in the engine where it needs most."""
+    rows = [row for row in json.loads(Path(file).read_text()) if row["curve"] and row["threshold"] != "oracle"]
+    figures = []
+    for peer, access in PEERS.items():
+        for group, (classes, _) in GROUPS.items():
+            there = [row for row in rows if row["peer"] == peer and row["name"] in classes and row["curve"]["budgets"]]
+            if there:
+                figures.append(beside(bench, audits, peer, access, group, there))
+    return figures
+
+
+def beside(bench: Bench, audits: int, peer: str, access: str, group: str, rows: Sequence[dict[str, Any]]) -> Figure:
+    """Tokens of ours and of a peer, in the class and engine where the peer needs most."""
+
+    def needs(row: dict[str, Any]) -> tuple[float, float]:
+        tokens = row["curve"]["tokens"]
+        return (np.inf if tokens is None else tokens), -row["curve"]["power"][-1]
+
+    worst = max(rows, key=needs)
+    curve = worst["curve"]
+    told = curve["tokens"] if curve["tokens"] is not None else curve["budgets"][-1]
+    ours = tokens_of(bench, worst["name"], worst["engine"], access, audits // 8).value
+    goal = RATIOS.get(group) if peer == "met" else None
+    ratio = told / ours if ours else None
+    least = "" if curve["tokens"] is not None else "more than "
+    alarms = f", its false alarms there {curve['false_alarms'][-1]:.3f}" if curve["false_alarms"] else ""
     return Figure(
-        id=f"naming-{access}",
-        what=what,
-        value=mean,
-        unit="share",
-        goal=f"at least {goal:g}, every class at least 0.9",
-        met=mean >= goal and not below and not missing,
-        note=note,
+        id=f"{peer}-{group}",
+        what=f"tokens of {peer} for each of ours ({access}), {worst['name']} in {worst['engine']}",
+        value=ratio,
+        unit="times",
+        goal=f"at least {goal}" if goal else "",
+        met=None if goal is None or ratio is None else ratio >= goal,
+        peer=peer,
+        peer_value=told,
+        note=f"{peer} {least}{told:,} (power {curve['power'][-1]:.2f} with all{alarms}); ours "
+        + (f"{ours:,.0f}" if ours else "not reached"),
     )
 
 
-def bits(bench: Bench, audits: int) -> Iterator[Figure]:
-    """Effective bits from 300 greedy tokens of text."""
-    meter, within, covered, rest = Meter(bench.profile), [], [], []
-    random = np.random.default_rng(0)
-    for served, engine in there(bench, (*BITS, REFERENCE, "w8a16-rtn-g64")):
-        asked = bench.asked(engine, served, "text")
-        near, holds = [], []
-        for _ in range(audits):
-            readings, cost = [], 0
-            for i in random.permutation(len(asked)):
-                readings += asked[i].readings
-                cost += asked[i].cost
-                if cost >= 300:
-                    break
-            read = meter.read(readings)
-            assert read is not None
-            assert read.bits is not None
-            assert read.bits_interval is not None
-            true = BITS.get(served, MOST_BITS)
-            near.append(abs(read.bits - true) <= 0.5)
-            holds.append(read.bits_interval[0] <= true <= read.bits_interval[1])
-        (within if served in BITS else rest).append(Measured(served, engine, float(np.mean(near)), 0, 1))
-        if served in BITS:
-            covered.append(Measured(served, engine, float(np.mean(holds)), 0, 1))
-    for id, what, found in (
-        ("bits-within", "effective bits of 3 to 6-bit servers within half a bit, 300 greedy tokens", within),
-        ("bits-coverage", "their 95 % intervals that hold the bits", covered),
-        ("bits-rest", f"BF16 and 8 bits that come out as {MOST_BITS:g} or more, to half a bit", rest),
-    ):
-        if not found:
-            yield Figure(id=id, what=what, value=None, unit="share", note="not measured: not served yet")
-            continue
-        mean = float(np.mean([one.value for one in found if one.value is not None]))
-        met = mean >= 0.9
-        note = "; ".join(map(str, found))
-        yield Figure(id=id, what=what, value=mean, unit="share", goal="at least 0.9", met=met, note=note)
-
-
-def there(bench: Bench, classes: Sequence[str]) -> list[tuple[str, str]]:
-    """Class and engine of everything held out that has been served."""
+def there(bench: Bench, classes: Sequence[str], access: str) -> list[tuple[str, str]]:
+    """Class and engine of everything that has been served."""
     return [
         (served, engine)
         for served in classes
-        for engine in HELD_OUT
-        if (bench.answers / engine / served / "greedy8.jsonl").exists()
+        for engine in OWN_ENGINES.get(served, HELD_OUT)
+        if bench.there(engine, served, access)
     ]
 
 
 def jackknife(whole: float, asked: Sequence[Asked], value: Callable[[list[Asked]], float]) -> tuple[float, float]:
-    """A 95 % interval from leaving groups of prompts out, one at a time."""
+    """A 95 % interval from leaving groups of prompts out, one at a time: prompts are the clusters."""
     left = [value([one for one in asked if one.probe % FOLDS != fold]) for fold in range(FOLDS)]
     if not np.isfinite([whole, *left]).all():
         return whole, np.inf
@@ -202,17 +290,59 @@ def jackknife(whole: float, asked: Sequence[Asked], value: Callable[[list[Asked]
     return float(whole - 1.96 * error), float(whole + 1.96 * error)
 
 
+def trap(plain: Path) -> Figure:
+    """The embedded model as it comes: its weights lie on a 4-bit grid, so some variants of it are free."""
+    alike = equals(read_profile(plain))[REFERENCE]
+    return Figure(
+        id="trap",
+        what="variants of the embedded model, not dithered, that no engine tells from it: one class, named together",
+        value=len(alike),
+        unit="variants",
+        note=", ".join(alike) or "none",
+    )
+
+
+_bench: list[Bench] = []
+_FUNCTIONS: dict[str, Callable[..., list[Figure]]] = {
+    "benign": benign,
+    "tokens": tokens,
+    "naming": naming,
+    "bits": bits,
+    "whole_figure": whole_figure,
+    "of_peers": of_peers,
+}
+
+
+def _open(profile: Path, answers: Path) -> None:
+    _bench.append(Bench(profile, answers))
+
+
+def _run(job: tuple[str, tuple[Any, ...]], audits: int) -> list[Figure]:
+    name, arguments = job
+    return _FUNCTIONS[name](_bench[0], audits, *arguments)
+
+
 def main() -> None:
+    """Command line of the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--profile", type=Path, required=True)
     parser.add_argument("--answers", type=Path, required=True)
+    parser.add_argument("--plain", type=Path, help="a profile of the embedded model as it comes")
+    parser.add_argument("--peers", type=Path, help="what benchmarks.audit_peers wrote")
     parser.add_argument("--audits", type=int, default=2000)
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--only", nargs="+", help="functions to run, and nothing is written")
     options = parser.parse_args()
+    wanted = [job for job in jobs(options.peers) if not options.only or job[0] in options.only]
     found = []
-    for figure in figures(Bench(read_profile(options.profile), options.answers), options.audits):
-        print(figure.id, figure.value, figure.interval, figure.met, figure.note, flush=True)
-        found.append(figure)
-    write_result(NAME, found)
+    with ProcessPoolExecutor(options.processes, initializer=_open, initargs=(options.profile, options.answers)) as pool:
+        for figures in pool.map(_run, wanted, [options.audits] * len(wanted)):
+            for figure in figures:
+                print(figure.id, figure.value, figure.interval, figure.met, figure.note, flush=True)
+            found += figures
+    found += [trap(options.plain)] if options.plain else []
+    if not options.only:
+        write_result(NAME, sorted(found, key=lambda figure: figure.id))
 
 
 if __name__ == "__main__":

@@ -1,13 +1,14 @@
 """bitproof's own tests on cached answers: audits drawn from the hold-out prompts, with the tests that audits use.
 
-An audit asks prompts in a drawn order, each once, and stops where its test decides or the prompts end. Its cost is the
-tokens of the answers that it asked for. Of 2,000 audits: how many tokens 95 % of them had needed to rule the reference
-out, how often they did, and what they named.
+An audit asks prompts in the order that its seed draws, each once (first tokens at temperature 1: over and over, each
+cached sample once), and stops where its test decides or the answers end. Its cost is the tokens of the answers that it
+asked for. Of 2,000 audits: how many tokens 95 % of them had needed to rule the reference out, how often they did, and
+what they named.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -16,17 +17,20 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.audit_cache import Answer, read_answers
+from bitproof.audit.audit import BUDGETS
 from bitproof.audit.equals import equals
 from bitproof.audit.logprobs import LogprobTest
 from bitproof.audit.naming import Namer
-from bitproof.audit.observe import SHORT_QUESTIONS, Reader, Reading
+from bitproof.audit.observe import SHORT_QUESTIONS, Reader, Reading, probe_order
 from bitproof.audit.probes import probe_texts
-from bitproof.audit.profile import REFERENCE, Profile
+from bitproof.audit.profile import REFERENCE, read_profile
 from bitproof.audit.standing import NOISE, Standing, Test
-from bitproof.audit.text import TextTables, TextTest
+from bitproof.audit.text import SAMPLERS, TextTables, TextTest
 from bitproof.engines.generation import Completion
 
 POWER = 0.95
+TEST_OF = {"top-20": "top-logprobs", "top-5": "top-logprobs"}
+LOOK_EVERY = {"sampled": 10}  # an audit looks after every token; the benchmark seldom, for time
 SEED = 1  # of the hold-out prompts
 POOL = 240
 
@@ -68,10 +72,11 @@ class Outcomes:
 class Bench:
     """The hold-out profile and the cached answers of its probes."""
 
-    def __init__(self, profile: Profile, answers: Path) -> None:
-        self.profile, self.answers = profile, answers
+    def __init__(self, file: Path, answers: Path) -> None:
+        self.file, self.profile, self.answers = file, read_profile(file), answers
+        profile = self.profile
         numbers = {text: number for number, text in enumerate(probe_texts(POOL, seed=SEED))}
-        self._cached = [numbers[text] for text in profile.probes]  # hold-out prompt of each probe
+        self.cached = [numbers[text] for text in profile.probes]  # hold-out prompt of each probe
         self._depth = (profile.path >= 0).sum(1)
         self.equals = equals(profile)[REFERENCE]
 
@@ -86,19 +91,49 @@ class Bench:
             self._namers: dict[int, Namer] = {}
         return self._namers.setdefault(top, Namer(self.profile, top=top))
 
+    @cached_property
+    def sampled_tables(self) -> TextTables:
+        """Of tokens at temperature 1."""
+        return TextTables(self.profile, SAMPLERS)
+
+    def there(self, engine: str, served: str, access: str) -> bool:
+        """Whether it has been served."""
+        return (self.answers / engine / served / f"{setting_of(access)}.jsonl").exists()
+
     def asked(self, engine: str, served: str, access: str) -> list[Asked]:
-        """Every probe's greedy answer, as `access` shows it: "top-20", "top-5", "logprob" or "text"."""
-        _, answers = read_answers(self.answers / engine / served / "greedy8.jsonl")
+        """Every answer, as `access` shows it: "top-20", "top-5", "logprob", "text" or "sampled"."""
+        _, answers = read_answers(self.answers / engine / served / f"{setting_of(access)}.jsonl")
+        if access == "sampled":
+            return self._first_tokens(answers)
         by_probe = {answer.probe: answer for answer in answers}
         reader, found = Reader(self.profile), []
-        for probe, cached in enumerate(self._cached):
+        for probe, cached in enumerate(self.cached):
             answer = by_probe[cached]
             completion = _shown(answer, probe, int(self._depth[probe]), access)
             found.append(Asked(probe, reader.read(completion), completion.answer_tokens))
         return found
 
+    def _first_tokens(self, answers: Sequence[Answer]) -> list[Asked]:
+        reader, probes, found = Reader(self.profile), {text: n for n, text in enumerate(self.cached)}, []
+        for answer in answers:
+            probe = probes[answer.probe]
+            shown = _shown(answer, probe, 1, "text")
+            found.append(Asked(probe, reader.read(shown), shown.answer_tokens))
+        return found
+
+    def order(self, asked: Sequence[Asked], access: str, seed: int) -> list[Asked]:
+        """As an audit asks: greedy answers in the order of `probe_order`, samples probe after probe in rounds."""
+        random, samples = np.random.default_rng(seed), defaultdict[int, list[Asked]](list)
+        for number in random.permutation(len(asked)):
+            samples[asked[number].probe].append(asked[number])
+        order = [probe for probe in probe_order(self.profile, seed=seed) if probe in samples]
+        rounds = max(map(len, samples.values()))
+        return [samples[probe][k] for k in range(rounds) for probe in order if k < len(samples[probe])]
+
     def test(self, access: str, alpha: float) -> Test:
         """A fresh test."""
+        if access == "sampled":
+            return TextTest(self.sampled_tables, alpha=alpha, ignored=self.equals)
         if access == "text":
             return TextTest(self.tables, alpha=alpha, ignored=self.equals)
         top = {"top-20": 20, "top-5": 5, "logprob": 1}[access]
@@ -107,18 +142,16 @@ class Bench:
     def shortened(self, asked: Sequence[Asked], access: str) -> Iterator[Asked]:
         """What an audit asks: of the first questions of a test of logprobs a token each."""
         for number, one in enumerate(asked):
-            short = access != "text" and number < SHORT_QUESTIONS
+            short = access not in ("text", "sampled") and number < SHORT_QUESTIONS
             yield Asked(one.probe, one.readings[:1], min(1, one.cost)) if short else one
 
-    def audits(
-        self, asked: Sequence[Asked], access: str, *, n: int, alpha: float = 0.01, most: int = 2000, seed: int = 0
-    ) -> Outcomes:
+    def audits(self, asked: Sequence[Asked], access: str, *, n: int, alpha: float = 0.01, seed: int = 0) -> Outcomes:
         """`n` audits, each in an order of its own."""
-        random = np.random.default_rng(seed)
-        outcome, named, costs = [], [], []
-        for _ in range(n):
-            order = [asked[i] for i in random.permutation(len(asked))]
-            standing, cost = run(self.test(access, alpha), self.shortened(order, access), most)
+        outcome, named, costs = list[str](), list[str](), list[int]()
+        every, most = LOOK_EVERY.get(access, 1), BUDGETS[TEST_OF.get(access, access)]  # type: ignore[index]
+        for number in range(n):
+            order = self.shortened(self.order(asked, access, seed + number), access)
+            standing, cost = run(self.test(access, alpha), order, most, every=every)
             outcome.append(standing.outcome if standing else "inconclusive")
             named.append(best_of(standing))
             costs.append(cost)
@@ -126,11 +159,11 @@ class Bench:
 
     def named_after(self, asked: Sequence[Asked], access: str, tokens: int, *, n: int, seed: int = 0) -> Counter[str]:
         """What is named once `tokens` tokens are asked for, decided or not."""
-        random, found = np.random.default_rng(seed), Counter[str]()
-        for _ in range(n):
+        found = Counter[str]()
+        for number in range(n):
             cost = 0
             test = self.test(access, 1e-9)
-            for one in self.shortened([asked[i] for i in random.permutation(len(asked))], access):
+            for one in self.shortened(self.order(asked, access, seed + number), access):
                 test.add(one.readings)
                 cost += one.cost
                 if cost >= tokens:
@@ -139,18 +172,25 @@ class Bench:
         return found
 
 
-def run(test: Test, asked: Iterable[Asked], most: int) -> tuple[Standing | None, int]:
-    """Feed a test until it decides or `most` tokens are spent."""
+def run(test: Test, asked: Iterable[Asked], most: int, *, every: int = 1) -> tuple[Standing | None, int]:
+    """Feed a test until it decides or `most` tokens are spent; it looks after `every` requests."""
     standing, cost = None, 0
-    for one in asked:
+    for number, one in enumerate(asked, 1):
         if cost + one.cost > most:
             break
         test.add(one.readings)
         cost += one.cost
+        if number % every:
+            continue
         standing = test.standing() or standing
         if standing and standing.outcome != "inconclusive":
             break
     return standing, cost
+
+
+def setting_of(access: str) -> str:
+    """The setting whose answers an access reads."""
+    return "first1" if access == "sampled" else "greedy8"
 
 
 def best_of(standing: Standing | None) -> str:

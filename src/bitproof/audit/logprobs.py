@@ -24,7 +24,7 @@ __all__ = ["LOOKS", "LogprobTest"]
 
 LOOKS = {
     10: (1, 2, 3, 5, 10, 20, 30, 40, 60),
-    3: (1, 2, 3, 5, 10, 20, 40, 60, 100, 160),
+    3: (2, 3, 5, 10, 20, 40, 60, 100, 160),
     1: (10, 20, 40, 60, 80, 120, 160),
 }
 """Tokens after which to look, by the fewest logprobs at each: a mean of few numbers is no normal variable."""

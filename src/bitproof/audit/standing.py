@@ -15,7 +15,7 @@ Outcome = Literal["consistent", "inconsistent", "inconclusive"]
 NOISE = "none of them"  # the reference's logits with noise: a variant that the profile does not hold, or another model
 MIXED = "more than one"  # some requests answered by the reference, others by a variant
 CREDIBLE = 0.95
-MIXED_SHARE = 0.25  # of requests that go to a variant: what a verdict of consistent rules out
+MIXED_SHARE = 0.25  # of requests that go to a variant: what a verdict of consistent rules out, or says it cannot
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +32,7 @@ class Standing:
     excluded: tuple[str, ...]
     fit: dict[str, float] = field(default_factory=dict)  # p of a profile as far from each name, tests of logprobs only
     sampler: str = ""
+    unseen: tuple[str, ...] = ()  # variants that may answer a quarter of the requests: so few of theirs look alike
 
 
 class Test(Protocol):

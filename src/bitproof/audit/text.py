@@ -10,7 +10,8 @@ Whatever the setting is, E exceeds 1 / alpha at any time in at most alpha of aud
 inference: Wasserman, Ramdas and Balakrishnan, arXiv 1912.11436), as far as one of the settings describes the engine.
 A variant is ruled out in the same way, with the roles exchanged. Alternatives that are no variant: noise on the
 reference's logits, which is what an unknown variant or another model looks like, and requests of which a part is
-answered by a variant.
+answered by a variant. A verdict of consistent rules out that a variant answers every other request, and says which may
+answer a quarter of them: those that are hardly told from the reference at all.
 
 Tokens of one answer are read as independent given the tokens before them.
 """
@@ -35,7 +36,8 @@ __all__ = ["AS_ASKED", "SAMPLERS", "TextTables", "TextTest", "tables_of"]
 Floats = NDArray[np.float64]
 NOISE_FACTORS = (0.25, 0.5, 1.0, 1.5)  # of a model's own noise: engines between float32 and half again its arithmetics
 OTHER_NOISES = (4.0, 8.0, 16.0, 32.0)  # of the reference's own noise: no benign engine
-MIXED_SHARES = (0.1, 0.25, 0.5)
+EVEN_SHARE = 0.5
+MIXED_SHARES = (0.1, MIXED_SHARE, EVEN_SHARE)
 MIXED_PRIOR = 0.1  # against one variant behind the name
 AS_ASKED = Sampler()
 SAMPLERS = (
@@ -125,9 +127,10 @@ class TextTest:
         limit = log(1 / self.alpha)
         excluded = [name for number, name in enumerate(self._names) if number and usual[0] - best[number] >= limit]
         kept = [number for number, name in enumerate(self._names) if number and name not in self._ignored]
-        mixed = self._mixed_total[kept][:, np.array(MIXED_SHARES) >= MIXED_SHARE]
-        if mixed.size and usual[0] - mixed.max() >= limit:
+        mixed = usual[0] - self._mixed_total[kept] < limit  # [kept, shares] that are not ruled out
+        if kept and not mixed[:, np.array(MIXED_SHARES) >= EVEN_SHARE].any():
             excluded.append(MIXED)
+        unseen = tuple(self._names[kept[row]] for row in np.flatnonzero(mixed[:, MIXED_SHARES.index(MIXED_SHARE)]))
         if len(self._noise_total) and usual[0] - self._noise_total.max() >= limit:
             excluded.append(NOISE)
         if others and against >= limit:
@@ -139,6 +142,7 @@ class TextTest:
             probability=probability,
             closest=_fitting(probability),
             excluded=tuple(excluded),
+            unseen=unseen,
             sampler=self._sampler(probability),
         )
 
