@@ -14,7 +14,9 @@ import pytest
 from rich.console import Console
 
 from bitproof.audit.results import AuditReport
-from bitproof.audit.reveal_results import REVEAL, Finding, Provider, Reveal
+from bitproof.audit.reveal_results import REVEAL, Finding, Provider, Reveal, read_reveal
+from bitproof.errors import UsageError
+from bitproof.evaluate.plain import to_plain
 from bitproof.evaluate.results import Evaluation
 from bitproof.report.evaluation_html import render
 from bitproof.report.forms import Finished, read_finished, write_form
@@ -114,3 +116,10 @@ def test_a_folder_gives_the_same_reveal_back(made: Reveal, make_evaluation: Make
     write_form("json", run, tmp_path, version="1")
     assert (tmp_path / REVEAL).is_file()
     assert read_finished(tmp_path).reveal == made
+
+
+def test_a_scale_of_no_bits_is_a_damaged_record(made: Reveal):
+    plain = to_plain(made)
+    plain["providers"][0]["audit"]["scale"] = {"three": 0.5}
+    with pytest.raises(UsageError, match="whole numbers"):
+        read_reveal(plain, where="reveal.json")

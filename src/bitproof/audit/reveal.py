@@ -33,8 +33,8 @@ from bitproof.types import NotMeasured, Progress
 __all__ = ["POOL", "Draw", "Served", "draw", "finding", "left_out", "name_all", "revealed", "serving"]
 
 POOL = (REFERENCE, *("gguf-q8_0", "fp8a16", "w6a16-g64", "w4a16-g64", "gguf-q4_0"))
-"""What can be served: rungs of the shipped profile that need no tool but ours. The others of them hold rounded weights
-in BF16, for want of a GGUF type."""
+"""What can be served: rungs of the shipped profile that take no tool but ours. Those for which GGUF has no type are
+served as rounded weights in BF16."""
 PROVIDERS = ("A", "B", "C")
 CONTEXT_TOKENS = 512  # the longest question has 46 tokens
 

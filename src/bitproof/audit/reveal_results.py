@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from bitproof.audit.results import AuditReport
-from bitproof.evaluate.plain import read_as
+from bitproof.errors import UsageError
+from bitproof.evaluate.plain import AGAIN, read_as
 from bitproof.types import NotMeasured
 
 __all__ = ["REVEAL", "Finding", "Provider", "Reveal", "read_reveal"]
@@ -54,7 +55,10 @@ def read_reveal(plain: Any, *, where: str) -> Reveal | NotMeasured:
     found: Reveal | NotMeasured = read_as(kinds, plain, where=where)
     if isinstance(found, NotMeasured):
         return found
-    return replace(found, providers=tuple(replace(one, audit=_with_scale(one.audit)) for one in found.providers))
+    try:
+        return replace(found, providers=tuple(replace(one, audit=_with_scale(one.audit)) for one in found.providers))
+    except ValueError as error:
+        raise UsageError(f"bits are whole numbers ({error})", where=where, remedy=AGAIN) from error
 
 
 def _with_scale(report: AuditReport) -> AuditReport:

@@ -78,8 +78,9 @@ def revealed(one: Provider) -> str:
 
 def check(reveal: Reveal) -> str:
     """What hashes it again in a shell, on short lines."""
-    nonce, *served = reveal.opening.split()
-    return " \\\n  ".join([f"printf '%s\\n' {nonce}", " ".join(served[:2]), f"{' '.join(served[2:])} | sha256sum"])
+    lines = reveal.opening.split()
+    parts = ["printf '%s\\n'", *lines[:1]], lines[1:3], [*lines[3:], "| sha256sum"]
+    return " \\\n  ".join(" ".join(part) for part in parts)
 
 
 def _behind(one: Provider) -> str:
