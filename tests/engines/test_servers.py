@@ -190,6 +190,8 @@ def test_vllm_serves_and_scores(tiny: Path) -> None:
         sampled = [Request(key="k", prompt_ids=prompt, temperature=1.0, seed=seed, max_tokens=8) for seed in (1, 1, 2)]
         drawn = [ask(engine, request)["k"].token_ids for request in sampled]
         stages = vllm_stages(str(engine.client.url))
+        asked = Request(key="k", prompt_ids=(*prompt, *draft), max_tokens=1, prompt_logprobs=3)
+        prompted = ask(engine, asked)["k"].prompt_logprobs
         assert (engine.name, engine.version) == ("vLLM", "0.32.0")
     assert process.returncode is not None
     assert isinstance(stages, dict)
@@ -210,6 +212,15 @@ def test_vllm_serves_and_scores(tiny: Path) -> None:
     assert forced is not None
     np.testing.assert_allclose(forced.logprobs_nats, exact_draft, atol=1e-3)
     assert drawn[0] == drawn[1] != drawn[2]
+    assert prompted is not None
+    assert [token and token.id for token in prompted] == [None, *prompt[1:], *draft]
+    np.testing.assert_allclose([token.logprob for token in prompted[-3:] if token], exact_draft, atol=1e-3)
+    for token in prompted[1:]:
+        assert token is not None
+        listed = [one.logprob for one in token.top]
+        assert len(listed) == 3
+        assert listed == sorted(listed, reverse=True)
+        assert token.logprob <= listed[0]
 
 
 @pytest.mark.engine
