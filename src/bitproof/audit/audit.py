@@ -52,6 +52,7 @@ BUDGETS: dict[TestName, int] = {
 PROMPT_DIALECTS = ("vllm", "openai")  # it is not known of any server of the second that it gives no prompt logprobs
 SAMPLED_PROBES = 1 / 3  # of the profile's, those whose first tokens say most
 FIRST_ANSWERS, MORE_ANSWERS = 3, 8  # by then it is known whose tokens they are, and what their logprobs are fit for
+FEWEST_NAMED = 5  # answers before a name: all of them from a variant that answers a quarter has a chance of .001
 SILENT = 5  # answers without anything to read, and there is nothing
 
 
@@ -202,8 +203,8 @@ class _Audit:
         """Whether there is nothing left to ask: where the reference is ruled out, a name is worth some more tokens."""
         if standing is None or standing.outcome == "inconclusive":
             return False
-        enough = self.talk.spent >= NAMED_AFTER[self.kind or "text"]
-        return standing.outcome == "consistent" or len(standing.closest) == 1 or enough
+        one = len(standing.closest) == 1 and len(self.talk.answered) >= FEWEST_NAMED
+        return standing.outcome == "consistent" or one or self.talk.spent >= NAMED_AFTER[self.kind or "text"]
 
     def _sampled(self) -> Standing | None:
         """First tokens at temperature 1, over and over, unless they come from a cache."""
@@ -294,6 +295,8 @@ class _Audit:
     def _ask_again(self, standing: Standing) -> Standing:
         """Before a verdict: whether the same questions are still answered alike."""
         if isinstance(self.test, LogprobTest):
+            fault = logprob_fault(self.talk.answered, floor_nats=self.floor_nats)
+            self.lacking += [fault] * bool(fault and self.kind != "prompt-logprobs")  # more answers show more of it
             if not standing.closest:
                 self.noticed += logprobs_again(self.talk, self._ask, floor_nats=self.floor_nats)
             return standing

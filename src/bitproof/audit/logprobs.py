@@ -15,10 +15,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import ceil, log
 
+from bitproof.audit.mixture import mixed_odds
 from bitproof.audit.naming import Namer
 from bitproof.audit.observe import Reading, served
 from bitproof.audit.profile import REFERENCE
-from bitproof.audit.standing import MIXED_SHARE, NOISE, Outcome, Standing
+from bitproof.audit.standing import MIXED, MIXED_SHARE, NOISE, Outcome, Standing, fitting
 
 __all__ = ["LOOKS", "LogprobTest"]
 
@@ -80,15 +81,19 @@ class LogprobTest:
 
     def _at(self, n: int) -> Standing:
         """How things stand after the first `n` tokens."""
-        naming, level = self.namer.name(served(self.readings[:n], top=self.top)), self._level
+        answers, level = served(self.readings[:n], top=self.top), self._level
+        naming = self.namer.name(answers)
         excluded = [name for name, fit in naming.fit.items() if fit < level]
         if REFERENCE in excluded and naming.probability[REFERENCE] >= level:
             excluded.remove(REFERENCE)
         fits = max(naming.fit.values()) >= level
+        odds = mixed_odds(self.namer, answers, self._ends, naming.probability if fits else {})
+        pure = naming.probability if fits else {**dict.fromkeys(naming.fit, 0.0), NOISE: 1.0}
+        probability = {name: p / (1 + odds) for name, p in pure.items()} | {MIXED: odds / (1 + odds)}
         return Standing(
             outcome=self._outcome(naming.fit.keys() - set(excluded)),
-            probability=naming.probability if fits else {**dict.fromkeys(naming.fit, 0.0), NOISE: 1.0},
-            closest=naming.credible if fits else (),
+            probability=probability,
+            closest=fitting(probability),
             excluded=tuple(excluded),
             fit=naming.fit,
         )

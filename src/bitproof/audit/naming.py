@@ -64,7 +64,7 @@ class Namer:
         self, profile: Profile, *, top: int, slack: float | None = None, without: str = "", seed: int = 0
     ) -> None:
         self.top = top
-        self._profile, self._seed = profile, seed
+        self.profile, self._seed = profile, seed
         self._slack = profile.calibration.slack_of(top) if slack is None else slack
         self._rows = {
             name: [row for row in profile.of(name) if profile.models[row].numerics != without] for name in profile.names
@@ -77,7 +77,7 @@ class Namer:
     def name(self, served: Served) -> Naming:
         """Which of the profile's models was served."""
         seen, n = self.seen(served), len(served.places)
-        expected = {name: self.expected(name, served.places) for name in self._profile.names}
+        expected = {name: self.expected(name, served.places) for name in self.profile.names}
         scores, fits = {}, {}
         for name, (mean, covariance) in expected.items():
             away = seen - mean
@@ -92,7 +92,7 @@ class Namer:
 
     def seen(self, served: Served) -> Floats:
         """The residual profile [m] of what was served."""
-        return residuals(distances(self._profile, served, self._against), floor=self.floor)
+        return residuals(distances(self.profile, served, self._against), floor=self.floor)
 
     def expected(self, name: str, places: NDArray[np.int64]) -> tuple[Floats, Floats]:
         """Mean [m] and covariance [m, m] of residual profiles of a name at these places."""
@@ -104,7 +104,7 @@ class Namer:
     def _spread(self, name: str, n: int) -> Floats:
         """Covariance [m, m] of a name's residual profiles between arithmetics, over draws of `n` places."""
         if (name, n) not in self._spreads:
-            total, rows = len(self._profile.places), self._rows[name]
+            total, rows = len(self.profile.places), self._rows[name]
             random = np.random.default_rng([self._seed, n])
             weights = random.multinomial(n, np.full(total, 1 / total), size=DRAWS).astype(np.float64)
             drawn = np.array(
@@ -121,7 +121,7 @@ class Namer:
     def as_endpoint(self, row: int) -> Floats:
         """Distances [places, m] of a row of the profile, taken as an endpoint."""
         if row not in self._expected:
-            self._expected[row] = distances(self._profile, as_served(self._profile, row, top=self.top), self._against)
+            self._expected[row] = distances(self.profile, as_served(self.profile, row, top=self.top), self._against)
         return self._expected[row]
 
 

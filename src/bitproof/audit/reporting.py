@@ -64,6 +64,8 @@ def report_of(
     missing = [*found.lacking, *_from_a_cache(found.heard)]
     noticed = [*talk.refusals, *found.noticed]
     noticed += findings(talk.completions, talk.requests, top=test.top if isinstance(test, LogprobTest) else 0)
+    if standing is not None and standing.outcome == "consistent" and standing.unseen:
+        noticed.append(f"a quarter of its requests answered by {' or '.join(standing.unseen)} could not have been told")
     if found.other_prompts:
         explains = standing is not None and standing.outcome == "inconsistent"
         (missing if explains else noticed).append(found.other_prompts)

@@ -9,13 +9,28 @@ import numpy as np
 
 from bitproof.audit.observe import Reading
 
-__all__ = ["MIXED", "MIXED_SHARE", "NOISE", "Outcome", "Standing", "Test", "credible"]
+__all__ = [
+    "EVEN_SHARE",
+    "MIXED",
+    "MIXED_PRIOR",
+    "MIXED_SHARE",
+    "MIXED_SHARES",
+    "NOISE",
+    "Outcome",
+    "Standing",
+    "Test",
+    "credible",
+    "fitting",
+]
 
 Outcome = Literal["consistent", "inconsistent", "inconclusive"]
 NOISE = "none of them"  # the reference's logits with noise: a variant that the profile does not hold, or another model
 MIXED = "more than one"  # some requests answered by the reference, others by a variant
 CREDIBLE = 0.95
+MIXED_PRIOR = 0.1  # of a mixture with a variant, where the variant alone has 1
+EVEN_SHARE = 0.5
 MIXED_SHARE = 0.25  # of requests that go to a variant: what a verdict of consistent rules out, or says it cannot
+MIXED_SHARES = (0.1, MIXED_SHARE, EVEN_SHARE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,3 +68,10 @@ def credible(probability: dict[str, float]) -> tuple[str, ...]:
     ordered = sorted(probability, key=lambda name: -probability[name])
     sums = np.cumsum([probability[name] for name in ordered])
     return tuple(ordered[: int(np.searchsorted(sums, CREDIBLE)) + 1])
+
+
+def fitting(probability: dict[str, float]) -> tuple[str, ...]:
+    """The credible names; none where noise explains the tokens better than all of them."""
+    if probability.get(NOISE, 0.0) >= 0.5:
+        return ()
+    return tuple(name for name in credible(probability) if name != NOISE)

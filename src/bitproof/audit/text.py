@@ -29,16 +29,23 @@ from scipy.special import logsumexp
 from bitproof.audit.likelihood import USUAL_NOISE_NATS, Sampler, greedy, sampled
 from bitproof.audit.observe import Reading
 from bitproof.audit.profile import REFERENCE, Profile
-from bitproof.audit.standing import MIXED, MIXED_SHARE, NOISE, Outcome, Standing, credible
+from bitproof.audit.standing import (
+    EVEN_SHARE,
+    MIXED,
+    MIXED_PRIOR,
+    MIXED_SHARE,
+    MIXED_SHARES,
+    NOISE,
+    Outcome,
+    Standing,
+    fitting,
+)
 
 __all__ = ["AS_ASKED", "SAMPLERS", "TextTables", "TextTest", "tables_of"]
 
 Floats = NDArray[np.float64]
 NOISE_FACTORS = (0.25, 0.5, 1.0, 1.5)  # of a model's own noise: engines between float32 and half again its arithmetics
 OTHER_NOISES = (4.0, 8.0, 16.0, 32.0)  # of the reference's own noise: no benign engine
-EVEN_SHARE = 0.5
-MIXED_SHARES = (0.1, MIXED_SHARE, EVEN_SHARE)
-MIXED_PRIOR = 0.1  # against one variant behind the name
 AS_ASKED = Sampler()
 SAMPLERS = (
     AS_ASKED,
@@ -121,7 +128,7 @@ class TextTest:
             likelihood[NOISE] = float(_mean(self._noise_total))
         rungs = range(1, len(self._names))
         if rungs:
-            likelihood[MIXED] = float(_mean(self._mixed_total[1:].ravel())) + log(MIXED_PRIOR)
+            likelihood[MIXED] = float(_mean(self._mixed_total[1:].ravel()))
         others = {name: value for name, value in likelihood.items() if name != REFERENCE}
         against = float(logsumexp([*others.values()]) - log(max(1, len(others)))) - float(best[0])
         limit = log(1 / self.alpha)
@@ -135,12 +142,14 @@ class TextTest:
             excluded.append(NOISE)
         if others and against >= limit:
             excluded.insert(0, REFERENCE)
+        if rungs:
+            likelihood[MIXED] += log(MIXED_PRIOR * len(rungs))
         total = logsumexp([*likelihood.values()])
         probability = {name: float(np.exp(value - total)) for name, value in likelihood.items()}
         return Standing(
             outcome=self._outcome(excluded),
             probability=probability,
-            closest=_fitting(probability),
+            closest=fitting(probability),
             excluded=tuple(excluded),
             unseen=unseen,
             sampler=self._sampler(probability),
@@ -162,13 +171,6 @@ class TextTest:
         best = int(np.argmax(self._total.max(0)))
         found = self._samplers[best]
         return str(found) if float(self._total.max()) - asked >= log(len(self._samplers) / self.alpha) else ""
-
-
-def _fitting(probability: dict[str, float]) -> tuple[str, ...]:
-    """The credible names; none where noise explains the tokens better than all of them."""
-    if probability.get(NOISE, 0.0) >= 0.5:
-        return ()
-    return tuple(name for name in credible(probability) if name != NOISE)
 
 
 def _mean(loglikelihoods: Floats) -> Floats:
