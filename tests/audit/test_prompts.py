@@ -123,7 +123,7 @@ def none(completion: Completion) -> Completion:
 
 @pytest.mark.parametrize("owner", ["vllm", "someone"])
 @pytest.mark.parametrize(
-    ("name", "outcome", "most"), [("reference", "consistent", 20), ("w8", "inconsistent", 5), ("w4", "inconsistent", 2)]
+    ("name", "outcome", "most"), [("reference", "consistent", 20), ("w8", "inconsistent", 5), ("w4", "inconsistent", 5)]
 )
 def test_a_served_model_is_told_by_one_token_a_question(profile, name, outcome, most, owner):
     served = Served(profile, profile.of(name))
