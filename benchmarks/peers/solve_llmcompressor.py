@@ -18,10 +18,14 @@ from llmcompressor.modifiers.gptq import GPTQModifier
 from llmcompressor.modifiers.quantization import QuantizationModifier
 from llmcompressor.modifiers.transform.awq import AWQModifier
 from llmcompressor.modifiers.transform.smoothquant import SmoothQuantModifier
+from llmcompressor.pipelines.cache import IntermediatesCache
 from protocol import Job, Solved, linears, main
 from transformers import AutoModelForCausalLM
 
 GROUP = 64
+# AWQ pins what it keeps in memory, which torch refuses where there is no accelerator.
+if not torch.accelerator.is_available():
+    IntermediatesCache._pin_intermediate = classmethod(lambda cls, intermediate: None)  # type: ignore[method-assign]
 
 
 def scheme(preset: str, *, group: int | None = None, observer: str | None = None) -> dict[str, QuantizationScheme]:

@@ -24,7 +24,7 @@ from bitproof.audit.equals import equals, spread_nats
 from bitproof.audit.logprobs import LogprobTest
 from bitproof.audit.naming import namer_of
 from bitproof.audit.observe import Reader, Reading, probe_order, probe_requests
-from bitproof.audit.preflight import alternatives, enough_said, logprob_fault
+from bitproof.audit.preflight import alternatives, enough_said, logprob_fault, rounding_fault
 from bitproof.audit.profile import REFERENCE, Profile
 from bitproof.audit.prompts import as_answer, prompt_fault, prompt_requests
 from bitproof.audit.purse import Price, Purse
@@ -295,8 +295,8 @@ class _Audit:
     def _ask_again(self, standing: Standing) -> Standing:
         """Before a verdict: whether the same questions are still answered alike."""
         if isinstance(self.test, LogprobTest):
-            fault = logprob_fault(self.talk.answered, floor_nats=self.floor_nats)
-            self.lacking += [fault] * bool(fault and self.kind != "prompt-logprobs")  # more answers show more of it
+            fault = rounding_fault(self.talk.answered, floor_nats=self.floor_nats)  # more answers show more of it
+            self.lacking += [fault] * bool(fault)
             if not standing.closest:
                 self.noticed += logprobs_again(self.talk, self._ask, floor_nats=self.floor_nats)
             return standing

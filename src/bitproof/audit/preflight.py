@@ -19,12 +19,14 @@ __all__ = [
     "findings",
     "logprob_fault",
     "rounding",
+    "rounding_fault",
     "said",
 ]
 
 IMPOSSIBLE = -99.0  # nats: servers put -100, -999 or -9999 where they have no logprob
 STEPS = (1.0, 0.5, 0.25, 0.125, 0.1, 0.0625, 0.05, 0.01, 0.001, 0.0001)  # nats
-FEWEST_VALUES = 3  # different ones, before rounding can be told
+FEWEST_VALUES = 3  # different ones, before it is told what they are worth
+FEWEST_STEPS = 2  # different ones that are multiples of a step, before that is no chance
 FINEST_FLOOR_NATS = 0.01  # benign engines differ by more, whatever a profile of one arithmetic says
 MOST_PROBABILITY = 1.1  # of all alternatives of a token together: with rounding to 0.1 nats, no more
 FILTERED = re.compile(r"content.?filter|content management|moderation|safety|prohibited", re.IGNORECASE)
@@ -51,7 +53,7 @@ def said(completions: Sequence[Completion]) -> list[TokenLogprob]:
 def rounding(completions: Sequence[Completion]) -> float | None:
     """The step in nats that all logprobs are multiples of; None where they are not rounded, or too few to tell."""
     values = _values(completions) - {0.0}
-    if len(values) < FEWEST_VALUES:
+    if len(values) < FEWEST_STEPS:
         return None
     return next(
         (step for step in STEPS if all(abs(value / step - round(value / step)) < 1e-6 for value in values)), None
@@ -83,6 +85,11 @@ def logprob_fault(completions: Sequence[Completion], *, floor_nats: float) -> st
     ]
     if median(sums) > MOST_PROBABILITY:
         return f"none of its logprobs is one: those of a token add up to a probability of {median(sums):.2g}"
+    return rounding_fault(completions, floor_nats=floor_nats)
+
+
+def rounding_fault(completions: Sequence[Completion], *, floor_nats: float) -> str:
+    """Why logprobs are rounded too coarsely for any test; empty where they are not, or not enough came to tell."""
     step, floor = rounding(completions), max(floor_nats, FINEST_FLOOR_NATS)
     if step is not None and step / 2 > floor:
         return (
