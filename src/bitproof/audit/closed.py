@@ -154,8 +154,8 @@ def compare_endpoints(
 ) -> ClosedReport:
     """Ask two endpoints the same, question by question, each request at a random one of them.
 
-    The report is of `other`, against `one`. The order is what makes it fair: what changes with time changes for both. Raises what the engines raise before
-    they have answered anything.
+    The report is of `other`, against `one`. The order is what makes it fair: what changes with time changes for both.
+    Raises what the engines raise before they have answered anything.
     """
     asking, purse = plan.asking or default_asking(seed=plan.seed), plan.purse()
     settled = [settle_logprobs(engine, asking, purse) for engine in (one, other)]

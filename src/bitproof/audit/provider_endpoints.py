@@ -20,6 +20,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError, field_validator
 
+from bitproof.audit.conversation import PATIENCE
 from bitproof.audit.provider_presets import PRESETS, Protocol
 from bitproof.engines.anthropic import AnthropicGenerator
 from bitproof.engines.generation import Generator
@@ -127,7 +128,7 @@ def read_endpoints(path: Path) -> Endpoints:
     return Endpoints(endpoints=found, shape=file.shape)
 
 
-def open_endpoint(endpoint: Endpoint, *, patience: Patience | None = None) -> Generator:
+def open_endpoint(endpoint: Endpoint, *, patience: Patience = PATIENCE) -> Generator:
     """Its engine, one request at a time, asked by messages. Raises UsageError for a key that is not there."""
     if endpoint.protocol == "anthropic":
         return AnthropicGenerator(

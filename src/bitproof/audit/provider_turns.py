@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from bitproof.engines.generation import Abilities, Ability, Completion, Generator, OnCompletion, Request
+from bitproof.engines.http_heard import Heard
 from bitproof.engines.protocol import Logprobs, Tokens
 from bitproof.errors import EnvironmentFailed, UnsupportedError, UsageError
 from bitproof.types import Progress
@@ -135,6 +136,16 @@ class Counted:
     def abilities(self) -> Abilities:
         """Prompts are messages, as a customer sends them."""
         return replace(self.engine.abilities, prompt_ids=Ability(False), score=Ability(False))
+
+    @property
+    def dialect(self) -> str:
+        """The engine's, where it has one."""
+        return getattr(self.engine, "dialect", "")
+
+    @property
+    def heard(self) -> Heard | None:
+        """What the endpoint says of itself, where the engine listens."""
+        return getattr(self.engine, "heard", None)
 
     def generate(self, requests: Iterable[Request], on_completion: OnCompletion) -> None:
         """Answer every request."""

@@ -168,7 +168,7 @@ def _audit(
             limit = one.endpoint.top_logprobs
             test = plan.audit.test or ("text" if limit == 0 else None)
             top = min(plan.audit.top, limit or plan.audit.top)
-            asked = replace(plan.audit, alpha=level, top=top, test=test)
+            asked = replace(plan.audit, alpha=level, top=top, test=test, price=one.price)
             url, model = one.endpoint.url, one.endpoint.model
             try:
                 one.report = audit(turns[name], profile, asked, endpoint=url, model=model, progress=report)

@@ -8,6 +8,7 @@ from bitproof.audit.standing import MIXED, NOISE
 
 __all__ = ["words"]
 
+MOST_NAMED = 3  # of those that it may be
 FEWEST_BITS = 3.0  # noisier than this, logits are hardly the reference's
 
 
@@ -25,7 +26,7 @@ def words(report: AuditReport) -> str:
     if report.outcome == "inconsistent":
         return f"Inconsistent with {report.reference}: {_closest(report)}.{sampler}"
     named = [name for name in report.closest if name != MIXED]
-    maybe = f" it may be {_list(named)}; more tokens would decide." if named else " more tokens would decide."
+    maybe = f" it may be {_few(named)}; more tokens would decide." if named else " more tokens would decide."
     return f"Inconclusive after {report.answer_tokens} tokens:{maybe}{sampler}"
 
 
@@ -46,6 +47,12 @@ def _closest(report: AuditReport) -> str:
         f"no variant of the profile fits; its logits are as noisy as {bits:.1f} bits make them (another variant, or"
         " other weights)"
     )
+
+
+def _few(names: list[str]) -> str:
+    """The likeliest, and how many more there are."""
+    rest = len(names) - MOST_NAMED
+    return _list(names) if rest < 2 else f"{', '.join(names[:MOST_NAMED])} or one of {rest} others"
 
 
 def _list(names: tuple[str, ...] | list[str]) -> str:

@@ -42,10 +42,10 @@ def profile(
 ) -> None:
     """Make what `bitproof audit` compares endpoints with.
 
-    An ARTIFACT is a folder that `bitproof quantize` made, or a folder of such folders; without any, a ladder of fourteen
-    variants is rounded to nearest. The reference with an FP8 KV cache is added, rounded to nearest and towards zero.
-    Every model reads the same few thousand tokens in four arithmetics: some minutes for each of a small one on two
-    cores. A build that was interrupted goes on where it stopped when the same command is given again.
+    An ARTIFACT is a folder that `bitproof quantize` made, or a folder of such folders; without any, fourteen variants
+    are rounded to nearest. The reference with an FP8 KV cache is added, rounded to nearest and towards zero. Every
+    model reads the same few thousand tokens in four arithmetics: some minutes for each of a small one on two cores. A
+    build that was interrupted goes on where it stopped when the same command is given again.
     """
     from bitproof.audit.build import KeyValueOverlay, ProfilePlan, build_profile
     from bitproof.audit.equals import equals
