@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from bitproof.audit.conversation import Conversation
 from bitproof.audit.logprobs import LogprobTest
-from bitproof.audit.meter import Meter
+from bitproof.audit.meter import meter_of
 from bitproof.audit.observe import Reading, served
 from bitproof.audit.preflight import findings
 from bitproof.audit.profile import Profile
@@ -70,7 +70,7 @@ def report_of(
         explains = standing is not None and standing.outcome == "inconsistent"
         (missing if explains else noticed).append(found.other_prompts)
     readings = [reading for group in found.readings.values() for reading in group]
-    meter = Meter(profile) if found.kind != "sampled" else None
+    meter = meter_of(profile) if found.kind != "sampled" else None
     residuals, expected = _residuals(profile, test)
     report = AuditReport(
         endpoint=public_address(endpoint) or endpoint.partition("?")[0],
@@ -89,7 +89,7 @@ def report_of(
         residuals=residuals,
         expected=expected,
         meter=meter.read(_answered(found)) if meter else None,
-        scale=meter.scale if meter else {},
+        scale=meter.scale_at(readings).noise_nats if meter else {},
         sampler=standing.sampler if standing else "",
         n_probes=len(talk.completions),
         n_places=len(readings),
