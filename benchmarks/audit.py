@@ -16,7 +16,8 @@ import argparse
 import json
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from bitproof.audit.audit import BUDGETS
 from bitproof.audit.equals import equals
 from bitproof.audit.meter import MOST_BITS, Meter
 from bitproof.audit.profile import REFERENCE, read_profile
+from bitproof.store.files import write_text
 
 NAME = "audit"
 HELD_OUT = ("vllm", "vllm-batched", "llamacpp", "transformers-batched")
@@ -121,6 +123,7 @@ def tokens_of(bench: Bench, served: str, engine: str, access: str, audits: int) 
 
 def benign(bench: Bench, audits: int, access: str) -> list[Figure]:
     """How often the reference is accused, the worst engine; and how often it is told consistent."""
+    audits = audits // 4 if access == "sampled" else audits  # of thousands of tokens each
     runs = {
         engine: bench.audits(bench.asked(engine, REFERENCE, access), access, n=audits)
         for _, engine in there(bench, (REFERENCE,), access)
@@ -317,9 +320,16 @@ def _open(profile: Path, answers: Path) -> None:
     _bench.append(Bench(profile, answers))
 
 
-def _run(job: tuple[str, tuple[Any, ...]], audits: int) -> list[Figure]:
+def _run(job: tuple[str, tuple[Any, ...]], audits: int, kept: Path | None) -> list[Figure]:
+    """The figures of a job, or what it found before."""
     name, arguments = job
-    return _FUNCTIONS[name](_bench[0], audits, *arguments)
+    file = kept / f"{name}-{'-'.join(str(one).replace('/', '_') for one in arguments)}.json" if kept else None
+    if file and file.exists():
+        return [Figure(**figure) for figure in json.loads(file.read_text())]
+    found = _FUNCTIONS[name](_bench[0], audits, *arguments)
+    if file:
+        write_text(file, json.dumps([asdict(figure) for figure in found]))
+    return found
 
 
 def main() -> None:
@@ -331,12 +341,15 @@ def main() -> None:
     parser.add_argument("--peers", type=Path, help="what benchmarks.audit_peers wrote")
     parser.add_argument("--audits", type=int, default=2000)
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--keep", type=Path, help="a folder for figures that are ready, so that a run can go on")
     parser.add_argument("--only", nargs="+", help="functions to run, and nothing is written")
     options = parser.parse_args()
     wanted = [job for job in jobs(options.peers) if not options.only or job[0] in options.only]
+    if options.keep:
+        options.keep.mkdir(parents=True, exist_ok=True)
     found = []
     with ProcessPoolExecutor(options.processes, initializer=_open, initargs=(options.profile, options.answers)) as pool:
-        for figures in pool.map(_run, wanted, [options.audits] * len(wanted)):
+        for figures in pool.map(partial(_run, audits=options.audits, kept=options.keep), wanted):
             for figure in figures:
                 print(figure.id, figure.value, figure.interval, figure.met, figure.note, flush=True)
             found += figures

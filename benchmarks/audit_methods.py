@@ -30,7 +30,7 @@ from bitproof.engines.generation import Completion
 
 POWER = 0.95
 TEST_OF = {"top-20": "top-logprobs", "top-5": "top-logprobs"}
-LOOK_EVERY = {"sampled": 10}  # an audit looks after every token; the benchmark seldom, for time
+SELDOM = 20  # a test of samples looks every twentieth of what it has; an audit looks after every token
 SEED = 1  # of the hold-out prompts
 POOL = 240
 
@@ -148,10 +148,10 @@ class Bench:
     def audits(self, asked: Sequence[Asked], access: str, *, n: int, alpha: float = 0.01, seed: int = 0) -> Outcomes:
         """`n` audits, each in an order of its own."""
         outcome, named, costs = list[str](), list[str](), list[int]()
-        every, most = LOOK_EVERY.get(access, 1), BUDGETS[TEST_OF.get(access, access)]  # type: ignore[index]
+        most = BUDGETS[TEST_OF.get(access, access)]  # type: ignore[index]
         for number in range(n):
             order = self.shortened(self.order(asked, access, seed + number), access)
-            standing, cost = run(self.test(access, alpha), order, most, every=every)
+            standing, cost = run(self.test(access, alpha), order, most, seldom=access == "sampled")
             outcome.append(standing.outcome if standing else "inconclusive")
             named.append(best_of(standing))
             costs.append(cost)
@@ -172,15 +172,15 @@ class Bench:
         return found
 
 
-def run(test: Test, asked: Iterable[Asked], most: int, *, every: int = 1) -> tuple[Standing | None, int]:
-    """Feed a test until it decides or `most` tokens are spent; it looks after `every` requests."""
+def run(test: Test, asked: Iterable[Asked], most: int, *, seldom: bool = False) -> tuple[Standing | None, int]:
+    """Feed a test until it decides or `most` tokens are spent."""
     standing, cost = None, 0
     for number, one in enumerate(asked, 1):
         if cost + one.cost > most:
             break
         test.add(one.readings)
         cost += one.cost
-        if number % every:
+        if seldom and number % max(1, number // SELDOM):
             continue
         standing = test.standing() or standing
         if standing and standing.outcome != "inconclusive":

@@ -2,8 +2,8 @@
 
 At a look, alpha split evenly over the looks,
 
-- the reference is ruled out where a profile as far from it would be seen less often than that, and its posterior is
-  below that;
+- the reference is ruled out where a profile as far from it, and from each of its equals, would be seen less often than
+  that, and its posterior is below that;
 - a variant is ruled out where its own profile would be seen as far less often than that.
 
 A verdict of consistent takes as many requests as it needs for one of them, at least, to have met a variant that answers
@@ -90,16 +90,17 @@ class LogprobTest:
         odds = mixed_odds(self.namer, answers, self._ends, naming.probability if fits else {})
         pure = naming.probability if fits else {**dict.fromkeys(naming.fit, 0.0), NOISE: 1.0}
         probability = {name: p / (1 + odds) for name, p in pure.items()} | {MIXED: odds / (1 + odds)}
+        outcome = self._outcome(naming.fit.keys() - set(excluded))
         return Standing(
-            outcome=self._outcome(naming.fit.keys() - set(excluded)),
+            outcome=outcome,
             probability=probability,
-            closest=fitting(probability),
+            closest=fitting(probability, outcome),
             excluded=tuple(excluded),
             fit=naming.fit,
         )
 
     def _outcome(self, left: set[str]) -> Outcome:
-        if REFERENCE not in left:
-            return "inconsistent"
         others = left - {REFERENCE} - self._ignored
+        if others == left:  # neither the reference nor an equal of it
+            return "inconsistent"
         return "inconclusive" if others or len(self._ends) < self._enough else "consistent"

@@ -70,8 +70,13 @@ def credible(probability: dict[str, float]) -> tuple[str, ...]:
     return tuple(ordered[: int(np.searchsorted(sums, CREDIBLE)) + 1])
 
 
-def fitting(probability: dict[str, float]) -> tuple[str, ...]:
-    """The credible names; none where noise explains the tokens better than all of them."""
+def fitting(probability: dict[str, float], outcome: Outcome) -> tuple[str, ...]:
+    """The credible names; none where noise explains the tokens better than all of them.
+
+    What is consistent is no mixture that matters: smaller shares are always possible.
+    """
     if probability.get(NOISE, 0.0) >= 0.5:
         return ()
-    return tuple(name for name in credible(probability) if name != NOISE)
+    left = {name: p for name, p in probability.items() if name != MIXED or outcome != "consistent"}
+    total = sum(left.values()) or 1.0
+    return tuple(name for name in credible({name: p / total for name, p in left.items()}) if name != NOISE)

@@ -1,8 +1,8 @@
 """Audits by text alone: how likely the served tokens are under every model of a profile, as an e-process.
 
 At temperature 0 a hypothesis is a model and the noise of the engine that serves it; at temperature 1 a model and the
-sampler. The reference is the null hypothesis with whichever of its settings explains the tokens best, the alternatives
-are mixtures:
+sampler. The reference and its equals are the null hypothesis, with whichever of their settings explains the tokens
+best, the alternatives are mixtures:
 
     E = sum over alternatives of weight * likelihood / largest likelihood of the reference.
 
@@ -129,8 +129,9 @@ class TextTest:
         rungs = range(1, len(self._names))
         if rungs:
             likelihood[MIXED] = float(_mean(self._mixed_total[1:].ravel()))
-        others = {name: value for name, value in likelihood.items() if name != REFERENCE}
-        against = float(logsumexp([*others.values()]) - log(max(1, len(others)))) - float(best[0])
+        alike = [number for number, name in enumerate(self._names) if name == REFERENCE or name in self._ignored]
+        others = {name: value for name, value in likelihood.items() if name not in {REFERENCE, *self._ignored}}
+        against = float(logsumexp([*others.values()]) - log(max(1, len(others)))) - float(best[alike].max())
         limit = log(1 / self.alpha)
         excluded = [name for number, name in enumerate(self._names) if number and usual[0] - best[number] >= limit]
         kept = [number for number, name in enumerate(self._names) if number and name not in self._ignored]
@@ -146,10 +147,11 @@ class TextTest:
             likelihood[MIXED] += log(MIXED_PRIOR * len(rungs))
         total = logsumexp([*likelihood.values()])
         probability = {name: float(np.exp(value - total)) for name, value in likelihood.items()}
+        outcome = self._outcome(excluded)
         return Standing(
-            outcome=self._outcome(excluded),
+            outcome=outcome,
             probability=probability,
-            closest=fitting(probability),
+            closest=fitting(probability, outcome),
             excluded=tuple(excluded),
             unseen=unseen,
             sampler=self._sampler(probability),
