@@ -25,7 +25,7 @@ import numpy as np
 
 from benchmarks.audit_methods import TEST_OF, Asked, Bench
 from benchmarks.audit_whole import WHOLE, whole_figure
-from benchmarks.common import Figure, write_result
+from benchmarks.common import ROOT, Figure, write_result
 from bitproof.audit.audit import BUDGETS
 from bitproof.audit.equals import equals
 from bitproof.audit.meter import MOST_BITS, Meter
@@ -123,7 +123,7 @@ def tokens_of(bench: Bench, served: str, engine: str, access: str, audits: int) 
 
 def benign(bench: Bench, audits: int, access: str) -> list[Figure]:
     """How often the reference is accused, the worst engine; and how often it is told consistent."""
-    audits = audits // 4 if access == "sampled" else audits  # of thousands of tokens each
+    audits = audits // 4 if access == "sampled" else audits  # of 5,000 tokens each
     runs = {
         engine: bench.audits(bench.asked(engine, REFERENCE, access), access, n=audits)
         for _, engine in there(bench, (REFERENCE,), access)
@@ -305,6 +305,20 @@ def trap(plain: Path) -> Figure:
     )
 
 
+def write_held_out(figures: Sequence[Figure], audits: int) -> None:
+    """The rates of false alarms that every audit's report carries."""
+    tests = {
+        figure.id.removeprefix("benign-"): {
+            "audits": audits // 4 if figure.id == "benign-sampled" else audits,
+            "shares": figure.note.replace("; ", ", "),
+        }
+        for figure in figures
+        if figure.id.startswith("benign-") and figure.value is not None
+    }
+    record = {"model": "SmolLM2-135M-Instruct with dithered weights", "alpha": 0.01, "tests": tests}
+    write_text(ROOT / "src" / "bitproof" / "data" / "held_out.json", json.dumps(record, indent=1) + "\n")
+
+
 _bench: list[Bench] = []
 _FUNCTIONS: dict[str, Callable[..., list[Figure]]] = {
     "benign": benign,
@@ -356,6 +370,7 @@ def main() -> None:
     found += [trap(options.plain)] if options.plain else []
     if not options.only:
         write_result(NAME, sorted(found, key=lambda figure: figure.id))
+        write_held_out(found, options.audits)
 
 
 if __name__ == "__main__":

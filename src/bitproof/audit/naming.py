@@ -16,7 +16,7 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special, stats
+from scipy import special
 
 from bitproof.audit.profile import Profile, Served
 from bitproof.audit.residuals import as_served, benign_floor, distances, residuals
@@ -134,11 +134,11 @@ def chance_of(away: Floats, covariance: Floats, others: Floats) -> Floats:
     """
     root = np.linalg.cholesky(covariance)
     white = np.linalg.solve(root, away.T).T
-    p = np.asarray(stats.chi2.sf(np.square(white).sum(1), away.shape[1]))
+    p = np.asarray(special.chdtrc(away.shape[1], np.square(white).sum(1)))
     if len(others):
         lines = np.linalg.solve(root, others.T).T
         lines /= np.maximum(np.linalg.norm(lines, axis=1, keepdims=True), 1e-12)
-        p = np.minimum(p, len(others) * stats.norm.sf((white @ lines.T).max(1)))
+        p = np.minimum(p, len(others) * special.ndtr(-(white @ lines.T).max(1)))
         p = np.minimum(1.0, 2 * p)
     return p
 

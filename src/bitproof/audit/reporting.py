@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from bitproof.audit.conversation import Conversation
+from bitproof.audit.held_out import rates_of
 from bitproof.audit.logprobs import LogprobTest
 from bitproof.audit.meter import meter_of
 from bitproof.audit.observe import Reading, served
@@ -102,7 +103,7 @@ def report_of(
         answers=tuple(_answer(profile, one, len(found.readings.get(one.key, ()))) for one in talk.completions),
         findings=(*noticed, *_of_itself(found.heard, model)),
         missing=tuple(missing),
-        how=_how(found.heard),
+        how=_how(found, alpha),
     )
     return replace(report, words=words(report))
 
@@ -166,11 +167,13 @@ def _of_itself(heard: Heard | None, model: str) -> list[str]:
     return found
 
 
-def _how(heard: Heard | None) -> dict[str, str]:
-    if heard is None:
-        return {}
-    said = {"answers as": heard.models, "system_fingerprint": heard.fingerprints}
-    return {what: ", ".join(names) for what, names in said.items() if names}
+def _how(found: Gathered, alpha: float) -> dict[str, str]:
+    """What is to be known of the endpoint and of the test, by what it is."""
+    rates = rates_of(found.kind, top=getattr(found.test, "top", 0), alpha=alpha)
+    heard = found.heard
+    said = {"answers as": heard.models, "system_fingerprint": heard.fingerprints} if heard else {}
+    told = {what: ", ".join(names) for what, names in said.items() if names}
+    return {**told, "rates": rates} if rates else told
 
 
 def _quoted(names: dict[str, int]) -> str:

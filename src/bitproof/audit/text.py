@@ -24,7 +24,6 @@ from math import log
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import logsumexp
 
 from bitproof.audit.likelihood import USUAL_NOISE_NATS, Sampler, greedy, sampled
 from bitproof.audit.observe import Reading
@@ -131,7 +130,7 @@ class TextTest:
             likelihood[MIXED] = float(_mean(self._mixed_total[1:].ravel()))
         alike = [number for number, name in enumerate(self._names) if name == REFERENCE or name in self._ignored]
         others = {name: value for name, value in likelihood.items() if name not in {REFERENCE, *self._ignored}}
-        against = float(logsumexp([*others.values()]) - log(max(1, len(others)))) - float(best[alike].max())
+        against = float(np.logaddexp.reduce([*others.values()]) - log(max(1, len(others)))) - float(best[alike].max())
         limit = log(1 / self.alpha)
         excluded = [name for number, name in enumerate(self._names) if number and usual[0] - best[number] >= limit]
         kept = [number for number, name in enumerate(self._names) if number and name not in self._ignored]
@@ -145,7 +144,7 @@ class TextTest:
             excluded.insert(0, REFERENCE)
         if rungs:
             likelihood[MIXED] += log(MIXED_PRIOR * len(rungs))
-        total = logsumexp([*likelihood.values()])
+        total = np.logaddexp.reduce([*likelihood.values()])
         probability = {name: float(np.exp(value - total)) for name, value in likelihood.items()}
         outcome = self._outcome(excluded)
         return Standing(
@@ -177,5 +176,5 @@ class TextTest:
 
 def _mean(loglikelihoods: Floats) -> Floats:
     """Logarithm of the mean likelihood over the last axis."""
-    found: Floats = logsumexp(loglikelihoods, axis=-1) - log(loglikelihoods.shape[-1])
+    found: Floats = np.logaddexp.reduce(loglikelihoods, axis=-1) - log(loglikelihoods.shape[-1])
     return found
