@@ -19,7 +19,7 @@ from bitproof.audit.mixture import mixed_odds
 from bitproof.audit.naming import Namer
 from bitproof.audit.observe import Reading, served
 from bitproof.audit.profile import REFERENCE
-from bitproof.audit.standing import MIXED, MIXED_SHARE, NOISE, Outcome, Standing, fitting
+from bitproof.audit.standing import MIXED, MIXED_SHARE, NOISE, Outcome, Standing, fitting, settled
 
 __all__ = ["LOOKS", "LogprobTest"]
 
@@ -91,10 +91,11 @@ class LogprobTest:
         pure = naming.probability if fits else {**dict.fromkeys(naming.fit, 0.0), NOISE: 1.0}
         probability = {name: p / (1 + odds) for name, p in pure.items()} | {MIXED: odds / (1 + odds)}
         outcome = self._outcome(naming.fit.keys() - set(excluded))
+        probability = settled(probability, outcome)
         return Standing(
             outcome=outcome,
             probability=probability,
-            closest=fitting(probability, outcome),
+            closest=fitting(probability),
             excluded=tuple(excluded),
             fit=naming.fit,
         )

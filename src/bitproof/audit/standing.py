@@ -21,6 +21,7 @@ __all__ = [
     "Test",
     "credible",
     "fitting",
+    "settled",
 ]
 
 Outcome = Literal["consistent", "inconsistent", "inconclusive"]
@@ -70,13 +71,17 @@ def credible(probability: dict[str, float]) -> tuple[str, ...]:
     return tuple(ordered[: int(np.searchsorted(sums, CREDIBLE)) + 1])
 
 
-def fitting(probability: dict[str, float], outcome: Outcome) -> tuple[str, ...]:
-    """The credible names; none where noise explains the tokens better than all of them.
-
-    What is consistent is no mixture that matters: smaller shares are always possible.
-    """
+def fitting(probability: dict[str, float]) -> tuple[str, ...]:
+    """The credible names; none where noise explains the tokens better than all of them."""
     if probability.get(NOISE, 0.0) >= 0.5:
         return ()
-    left = {name: p for name, p in probability.items() if name != MIXED or outcome != "consistent"}
+    return tuple(name for name in credible(probability) if name != NOISE)
+
+
+def settled(probability: dict[str, float], outcome: Outcome) -> dict[str, float]:
+    """The posterior of a verdict: what is consistent is no mixture that matters; small shares are always possible."""
+    if outcome != "consistent":
+        return probability
+    left = {name: p for name, p in probability.items() if name != MIXED}
     total = sum(left.values()) or 1.0
-    return tuple(name for name in credible({name: p / total for name, p in left.items()}) if name != NOISE)
+    return {name: p / total for name, p in left.items()}

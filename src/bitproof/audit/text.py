@@ -38,6 +38,7 @@ from bitproof.audit.standing import (
     Outcome,
     Standing,
     fitting,
+    settled,
 )
 
 __all__ = ["AS_ASKED", "SAMPLERS", "TextTables", "TextTest", "tables_of"]
@@ -147,10 +148,11 @@ class TextTest:
         total = np.logaddexp.reduce([*likelihood.values()])
         probability = {name: float(np.exp(value - total)) for name, value in likelihood.items()}
         outcome = self._outcome(excluded)
+        probability = settled(probability, outcome)
         return Standing(
             outcome=outcome,
             probability=probability,
-            closest=fitting(probability, outcome),
+            closest=fitting(probability),
             excluded=tuple(excluded),
             unseen=unseen,
             sampler=self._sampler(probability),
