@@ -26,9 +26,9 @@ import numpy as np
 from benchmarks.audit_methods import TEST_OF, Asked, Bench
 from benchmarks.audit_whole import WHOLE, whole_figure
 from benchmarks.common import ROOT, Figure, write_result
-from bitproof.audit.audit import BUDGETS
 from bitproof.audit.equals import equals
 from bitproof.audit.meter import MOST_BITS, Meter
+from bitproof.audit.plan import BUDGETS
 from bitproof.audit.profile import REFERENCE, read_profile
 from bitproof.store.files import write_text
 

@@ -17,11 +17,11 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.audit_cache import Answer, read_answers
-from bitproof.audit.audit import BUDGETS
 from bitproof.audit.equals import equals
 from bitproof.audit.logprobs import LogprobTest
 from bitproof.audit.naming import Namer
 from bitproof.audit.observe import SHORT_QUESTIONS, Reader, Reading, probe_order
+from bitproof.audit.plan import BUDGETS
 from bitproof.audit.probes import probe_texts
 from bitproof.audit.profile import REFERENCE, read_profile
 from bitproof.audit.standing import NOISE, Standing, Test

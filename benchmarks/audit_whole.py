@@ -21,7 +21,8 @@ import numpy as np
 from benchmarks.audit_cache import Replay
 from benchmarks.audit_methods import Bench, setting_of
 from benchmarks.common import ROOT, Figure
-from bitproof.audit.audit import AuditPlan, TestName, audit
+from bitproof.audit.audit import audit
+from bitproof.audit.plan import AuditPlan, TestName
 from bitproof.audit.profile import REFERENCE
 from bitproof.audit.results import AuditReport
 from bitproof.audit.standing import MIXED

@@ -8,8 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bitproof.audit.audit import AuditPlan, audit
+from bitproof.audit.audit import audit
 from bitproof.audit.observe import Reader, Reading, probe_order, probe_requests, served
+from bitproof.audit.plan import AuditPlan
 from bitproof.audit.profile import Profile
 from bitproof.engines.generation import Completion, Request, TokenLogprob
 

@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 from scipy.special import logsumexp
 
-from bitproof.audit.audit import AuditPlan, audit
+from bitproof.audit.audit import audit
+from bitproof.audit.plan import AuditPlan
 from bitproof.audit.profile import Profile
 from bitproof.audit.results import AuditReport
 from bitproof.engines.generation import Completion, Request, TokenLogprob

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bitproof.audit.audit import AuditPlan, audit
+from bitproof.audit.audit import audit
 from bitproof.audit.observe import Reader
+from bitproof.audit.plan import AuditPlan
 from bitproof.audit.profile import Profile
 from bitproof.audit.prompts import as_answer, begun, prompt_fault, prompt_requests
 from bitproof.audit.results import AuditReport

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from bitproof.audit.audit import AuditPlan, audit
+from bitproof.audit.audit import audit
 from bitproof.audit.meter import MeterReading
+from bitproof.audit.plan import AuditPlan
 from bitproof.audit.provider_claims import Claim, ask_it, claims_of, listed, precision_in
 from bitproof.audit.provider_disclosed import compare
 from bitproof.audit.provider_endpoints import Endpoint

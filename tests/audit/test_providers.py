@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bitproof.audit.audit import AuditPlan
+from bitproof.audit.plan import AuditPlan
 from bitproof.audit.profile import Profile
 from bitproof.audit.provider_endpoints import Endpoint, Endpoints
 from bitproof.audit.provider_money import Costing

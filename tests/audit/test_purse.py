@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from bitproof.audit.audit import AuditPlan, audit
+from bitproof.audit.audit import audit
+from bitproof.audit.plan import AuditPlan
 from bitproof.audit.profile import Profile
 from bitproof.audit.purse import TEMPLATE, Purse
 from bitproof.audit.results import AuditReport

@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from bitproof.audit import reveal
-from bitproof.audit.audit import AuditPlan
 from bitproof.audit.equals import equals
+from bitproof.audit.plan import AuditPlan
 from bitproof.audit.profile import find_profile
 from bitproof.audit.reveal import POOL, Draw, draw, finding, left_out, name_all, revealed, rung, serving
 from bitproof.audit.reveal_results import Reveal, read_reveal

@@ -13,10 +13,9 @@ outcomes:
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from itertools import chain
-from typing import Literal
 
 from bitproof.audit.choosing import first_tokens
 from bitproof.audit.conversation import Conversation
@@ -24,10 +23,11 @@ from bitproof.audit.equals import equals, spread_nats
 from bitproof.audit.logprobs import LogprobTest
 from bitproof.audit.naming import namer_of
 from bitproof.audit.observe import Reader, Reading, probe_order, probe_requests
+from bitproof.audit.plan import BUDGETS, AuditPlan, TestName
 from bitproof.audit.preflight import alternatives, enough_said, logprob_fault, rounding_fault
 from bitproof.audit.profile import REFERENCE, Profile
 from bitproof.audit.prompts import as_answer, prompt_fault, prompt_requests
-from bitproof.audit.purse import Price, Purse
+from bitproof.audit.purse import Purse
 from bitproof.audit.repeats import Samples, logprobs_again, texts_again
 from bitproof.audit.reporting import Gathered, report_of
 from bitproof.audit.results import AuditReport
@@ -37,40 +37,14 @@ from bitproof.engines.generation import Completion, Generator, Request
 from bitproof.errors import UsageError
 from bitproof.types import Progress
 
-__all__ = ["TESTS", "AuditPlan", "TestName", "audit"]
+__all__ = ["audit"]
 
-TestName = Literal["prompt-logprobs", "top-logprobs", "logprob", "text", "sampled"]
-TESTS: tuple[TestName, ...] = ("prompt-logprobs", "top-logprobs", "logprob", "text", "sampled")
 NAMED_AFTER: dict[TestName, int] = {"prompt-logprobs": 5, "top-logprobs": 20, "logprob": 60, "text": 100, "sampled": 0}
-BUDGETS: dict[TestName, int] = {
-    "prompt-logprobs": 60,
-    "top-logprobs": 60,
-    "logprob": 200,
-    "text": 2000,
-    "sampled": 5000,
-}
 PROMPT_DIALECTS = ("vllm", "openai")  # it is not known of any server of the second that it gives no prompt logprobs
 SAMPLED_PROBES = 1 / 3  # of the profile's, those whose first tokens say most
 FIRST_ANSWERS, MORE_ANSWERS = 3, 8  # by then it is known whose tokens they are, and what their logprobs are fit for
 FEWEST_NAMED = 5  # answers before a name: all of them from a variant that answers a quarter has a chance of .001
 SILENT = 5  # answers without anything to read, and there is nothing
-
-
-@dataclass(frozen=True, kw_only=True)
-class AuditPlan:
-    """Fixed before the first request: the test (None: the best there is), its level, and the most it may cost.
-
-    An answer that was lost on its way is asked for again, and counts again. `price` is US dollars for a million prompt
-    tokens and for a million answer tokens; a limit in dollars needs it.
-    """
-
-    alpha: float = 0.01
-    test: TestName | None = None
-    top: int = 20
-    max_tokens: int | None = None  # of answers; default: by test, `BUDGETS`
-    seed: int = 0
-    max_cost_usd: float | None = None
-    price: Price | None = None
 
 
 def audit(

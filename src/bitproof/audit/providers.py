@@ -17,7 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bitproof.audit.audit import AuditPlan, audit
+from bitproof.audit.audit import audit
+from bitproof.audit.plan import AuditPlan
 from bitproof.audit.profile import Profile
 from bitproof.audit.provider_claims import Claim, ask_it, claims_of, listed
 from bitproof.audit.provider_disclosed import compare

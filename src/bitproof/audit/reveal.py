@@ -18,8 +18,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bitproof.audit.audit import AuditPlan, audit
+from bitproof.audit.audit import audit
 from bitproof.audit.conversation import PATIENCE
+from bitproof.audit.plan import AuditPlan
 from bitproof.audit.profile import REFERENCE, Profile
 from bitproof.audit.results import AuditReport
 from bitproof.audit.reveal_results import Finding, Provider, Reveal

@@ -16,7 +16,7 @@ from bitproof.cli.progress import progress
 from bitproof.errors import UsageError
 
 if TYPE_CHECKING:
-    from bitproof.audit.audit import AuditPlan
+    from bitproof.audit.plan import AuditPlan
     from bitproof.audit.profile import Profile
     from bitproof.audit.purse import Price
     from bitproof.audit.results import AuditReport
@@ -110,8 +110,8 @@ def audit(
 def _with_reference(
     endpoint: Endpoint, given: dict[str, Any], price: Price | None, out: Path | None, output_format: str
 ) -> None:
-    from bitproof.audit.audit import AuditPlan
     from bitproof.audit.audit import audit as run
+    from bitproof.audit.plan import AuditPlan
     from bitproof.audit.profile import find_profile
     from bitproof.cli.main import this_command
     from bitproof.errors import GateFailed, InconclusiveError
@@ -176,7 +176,7 @@ def _without_reference(
 
 def _estimate(profile: Profile, plan: AuditPlan) -> None:
     """Say what will be asked at most, before it is."""
-    from bitproof.audit.audit import BUDGETS
+    from bitproof.audit.plan import BUDGETS
     from bitproof.audit.purse import Bill
 
     said = []

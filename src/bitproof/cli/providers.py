@@ -91,7 +91,7 @@ def providers(
     order, and asked the same items; prices, margins and what they disclose stand beside what was measured. Exit codes:
     0, all consistent; 10, one is inconsistent; 11, one is inconclusive; 12, one cannot be asked.
     """
-    from bitproof.audit.audit import AuditPlan
+    from bitproof.audit.plan import AuditPlan
     from bitproof.audit.profile import find_profile
     from bitproof.audit.provider_endpoints import read_endpoints
     from bitproof.audit.providers import ProvidersPlan
@@ -179,7 +179,7 @@ def _local(model: str) -> LocalReference:
 
 def _estimate(endpoints: Endpoints, plan: ProvidersPlan, audited: bool) -> None:
     """Say what will be asked at most, before it is."""
-    from bitproof.audit.audit import BUDGETS
+    from bitproof.audit.plan import BUDGETS
 
     n = len(endpoints.endpoints)
     parts = []

@@ -18,7 +18,7 @@ def reveal_providers(
     title: str, reference: Reference, out: Path, *, seed: int, reveal_seed: int | None
 ) -> Reveal | NotMeasured:
     """Serve three variants of the embedded model, audit them, and tell; or say on stderr why not."""
-    from bitproof.audit.audit import AuditPlan
+    from bitproof.audit.plan import AuditPlan
     from bitproof.audit.profile import find_profile
     from bitproof.audit.reveal import draw, left_out, name_all, revealed, serving
     from bitproof.audit.reveal_results import REVEAL
