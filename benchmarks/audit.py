@@ -305,7 +305,7 @@ def trap(plain: Path) -> Figure:
 
 
 def widened(figure: Figure, audits: int) -> Figure:
-    """A rate of false alarms with the wider of its interval and Wilson's: few alarms leave a jackknife nothing to see."""
+    """A rate of false alarms with the wider of its interval and Wilson's: of few alarms a jackknife sees nothing."""
     if figure.value is None or figure.interval is None:
         return figure
     low, high = wilson(figure.value, audits // 4 if figure.id == "benign-sampled" else audits)
