@@ -258,7 +258,8 @@ def beside(bench: Bench, audits: int, peer: str, access: str, group: str, rows: 
     goal = RATIOS.get(group) if peer == "met" else None
     ratio = told / ours if ours else None
     least = "" if curve["tokens"] is not None else "more than "
-    alarms = f", its false alarms there {curve['false_alarms'][-1]:.3f}" if curve["false_alarms"] else ""
+    alarms = max((row["curve"]["false_alarms"][-1] for row in rows if row["curve"]["false_alarms"]), default=None)
+    accused = "" if alarms is None else f", and with all accuses the reference of an engine in up to {alarms:.3f}"
     return Figure(
         id=f"{peer}-{group}",
         what=f"tokens of {peer} for each of ours ({access}), {worst['name']} in {worst['engine']}",
@@ -268,7 +269,7 @@ def beside(bench: Bench, audits: int, peer: str, access: str, group: str, rows: 
         met=None if goal is None or ratio is None else ratio >= goal,
         peer=peer,
         peer_value=told,
-        note=f"{peer} {least}{told:,} (power {curve['power'][-1]:.2f} with all{alarms}); ours "
+        note=f"{peer} {least}{told:,} (power {curve['power'][-1]:.2f} with all its tokens{accused}); ours "
         + (f"{ours:,.0f}" if ours else "not reached"),
     )
 
