@@ -62,7 +62,8 @@ def test_everything_that_can_be_served_is_a_rung_of_the_shipped_profile():
         ("inconsistent", ("q4",), "q4", "named"),
         ("inconsistent", ("q5", "q4"), "q4", "among"),
         ("inconsistent", ("q5",), "q4", "missed"),
-        ("inconsistent", (), "q4", "missed"),
+        ("inconsistent", (), "q4", "unnamed"),
+        ("inconsistent", (), "reference", "missed"),
         ("inconsistent", ("reference",), "reference", "missed"),
         ("inconsistent", ("q8",), "q8", "named"),
         ("inconclusive", ("q4",), "q4", "undecided"),
@@ -131,6 +132,7 @@ def test_endpoints_say_nothing_of_what_they_serve(fakes: list[tuple[str, Any]], 
         assert FakeServer.running == ["A", "B", "C"]
         assert [name for name, _ in fakes] == ["A.gguf", "B.gguf", "C.gguf"]
         assert {one.model for one in served} == {"smollm2-135m"}
+        assert list((tmp_path / "demo").rglob("*.gguf")) == []  # gone already: what is killed leaves none
     told = " ".join([*seen, *(str(one) for one in served)])
     assert not any(rung(name) in told for name in drawn.behind if name != "reference")
     assert FakeServer.running == []

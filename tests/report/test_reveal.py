@@ -81,7 +81,12 @@ def test_the_printed_line_makes_the_seal_again(made: Reveal):
 
 @pytest.mark.parametrize(
     ("finding", "said"),
-    [("missed", "missed."), ("undecided", "did not decide"), ("among", "one of the 1 that were named")],
+    [
+        ("missed", "missed."),
+        ("unnamed", "and not named"),
+        ("undecided", "did not decide"),
+        ("among", "one of the 1 that were named"),
+    ],
 )
 def test_what_was_not_named_is_not_called_right(made: Reveal, finding: Finding, said: str):
     one = replace(made.providers[0], finding=finding)

@@ -13,7 +13,7 @@ from bitproof.types import NotMeasured
 __all__ = ["REVEAL", "Finding", "Provider", "Reveal", "read_reveal"]
 
 REVEAL = "reveal.json"  # in the folder of a demo
-Finding = Literal["named", "equal", "among", "undecided", "missed"]
+Finding = Literal["named", "equal", "among", "unnamed", "undecided", "missed"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +22,7 @@ class Provider:
 
     `finding` compares the two. `named`: the one name of an inconsistent endpoint, or the reference called consistent;
     `equal`: consistent, of a variant that no engine tells from the reference; `among`: one of the names given;
-    `undecided`: the audit was inconclusive; `missed`: anything else.
+    `unnamed`: inconsistent, and no name fits; `undecided`: the audit was inconclusive; `missed`: anything else.
     """
 
     name: str

@@ -16,6 +16,7 @@ FINDINGS = {
     "named": "named",
     "equal": "right, as an equal",
     "among": "one of those named",
+    "unnamed": "found, not named",
     "undecided": "not decided",
     "missed": "missed",
 }
@@ -101,6 +102,8 @@ def _standing(one: Provider) -> str:
             )
         case "among":
             return f"one of the {len(one.audit.closest)} that were named."
+        case "unnamed":
+            return "rightly found inconsistent, and not named."
         case "undecided":
             return "the audit did not decide."
         case _:
