@@ -99,7 +99,7 @@ def tokens(bench: Bench, audits: int, group: str, column: int) -> list[Figure]:
     common: dict[str, Any] = {"id": f"tokens-{group}-{access}", "what": what, "unit": "tokens", "goal": goal}
     if not found:
         return [Figure(**common, value=None, note="not measured: not served")]
-    shown = "; ".join(map(str, found))
+    shown = f"{audits // 4} audits each: {'; '.join(map(str, found))}"
     worst = max(found, key=lambda one: (np.inf if one.value is None else one.value, -one.power))
     if worst.value is None:
         most = BUDGETS[TEST_OF.get(access, access)]  # type: ignore[index]
