@@ -239,9 +239,16 @@ def of_peers(bench: Bench, audits: int, file: str) -> list[Figure]:
     for peer, access in PEERS.items():
         for group, (classes, _) in GROUPS.items():
             there = [row for row in rows if row["peer"] == peer and row["name"] in classes and row["curve"]["budgets"]]
-            if there:
-                figures.append(beside(bench, audits, peer, access, group, there))
+            figures.append(beside(bench, audits, peer, access, group, there) if there else _not_run(peer, group))
     return figures
+
+
+def _not_run(peer: str, group: str) -> Figure:
+    goal = f"at least {RATIOS[group]}" if peer == "met" and group in RATIOS else ""
+    note = "not measured: it was not run on these answers, or they were not served in its setting"
+    return Figure(
+        id=f"{peer}-{group}", what=f"tokens of {peer} for each of ours", value=None, unit="times", goal=goal, note=note
+    )
 
 
 def beside(bench: Bench, audits: int, peer: str, access: str, group: str, rows: Sequence[dict[str, Any]]) -> Figure:
