@@ -39,7 +39,9 @@ def profile_parts(profile: Profile, separations: Sequence[Separation], equals: S
     ]
     parts: list[Any] = [table(columns, rows), "", EXPLAINED]
     if equals:
-        parts.append(f"No engine tells {' or '.join(equals)} from the reference: they are named together.")
+        parts.append(
+            f"{' and '.join(equals)} lie as near to the reference as engines to each other: one class with it."
+        )
     parts.append(
         f"{path}: {len(profile.names)} models in {len(profile.models) // len(profile.names)} arithmetics,"
         f" {len(profile.probes)} questions, {len(profile.places):,} tokens,"
