@@ -124,7 +124,7 @@ def test_what_a_person_must_know_stands_above_everything(make_audit: MakeAudit):
         "Alpha 0.01",
         "split evenly over 3 looks after 3, 5, 10 tokens",
         "its logprobs are rounded to 2 decimals",
-        "named together with it: w8",
+        "one class with it: w8",
         "No rate of false alarms on held-out engines comes with this profile.",
     ):
         assert said in text[:first], said
