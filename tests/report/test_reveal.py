@@ -26,7 +26,7 @@ from bitproof.types import NotMeasured
 
 MakeAudit = Callable[..., AuditReport]
 MakeEvaluation = Callable[..., Evaluation]
-OPENING = "a2f67362e70ef632f4dd9f74f3b4cfb4\nA=w4a16-rtn-g64\nB=gguf-q8_0-rtn\nC=reference\n"
+OPENING = "a2f67362e70ef632f4dd9f74f3b4cfb4\nA=fp8a16-rtn-channel\nB=gguf-q8_0-rtn\nC=reference\n"
 
 
 @pytest.fixture
@@ -39,14 +39,14 @@ def made(make_audit: MakeAudit) -> Reveal:
             name=name, url=url, audit=audit, seconds=1.25, behind=behind, stored_as=stored_as, finding=finding
         )
 
-    named = make_audit(closest=("w4a16-rtn-g64",))
+    named = make_audit(closest=("fp8a16-rtn-channel",))
     alike = make_audit(
         outcome="consistent", closest=("w8a16-rtn-g64", "gguf-q8_0-rtn", "reference"), equals=("gguf-q8_0-rtn",)
     )
     return Reveal(
         model="smollm2-135m",
         providers=(
-            provider("A", named, "w4a16-rtn-g64", "BF16", "named"),
+            provider("A", named, "fp8a16-rtn-channel", "BF16", "named"),
             provider("B", alike, "gguf-q8_0-rtn", "Q8_0", "equal"),
             provider("C", make_audit(outcome="consistent", closest=("reference",)), "reference", "BF16", "named"),
         ),
@@ -66,8 +66,9 @@ def test_verdicts_stand_before_what_was_served(made: Reveal, width: int):
     lines = stream.getvalue().splitlines()
     assert max(len(line.rstrip()) for line in lines) <= width
     text = " ".join(" ".join(lines).split())
+    assert "fp8a16-rtn-channel" in text[: text.index("Revealed")].split("drawn at random")[1]  # on one line
     verdict, told = text.index("inconsistent"), text.index("Revealed: 3 of 3 verdicts are right, 1 of them as an equal")
-    assert verdict < told < text.index("A was w4a16-rtn-g64, its rounded weights in BF16: named.")
+    assert verdict < told < text.index("A was fp8a16-rtn-channel, its rounded weights in BF16: named.")
     assert "B was gguf-q8_0-rtn, in Q8_0: consistent is right, and all that can be said" in text
     assert "C was the reference, in BF16: consistent is right." in text
     assert "1 or fewer" in text

@@ -24,7 +24,7 @@ def reveal_parts(reveal: Reveal, *, width: int = WIDE) -> list[RenderableType]:
             *(Column(name, figures=False) for name in ("provider", "verdict", "closest")),
             *(
                 Column(name)
-                for name in ("effective bits, 95 %" if wide else "effective bits,\n95 %", "tokens", "seconds")
+                for name in ("effective bits, 95 %" if wide else "effective\nbits, 95 %", "tokens", "seconds")
             ),
         ],
         [
