@@ -273,7 +273,7 @@ def beside(bench: Bench, audits: int, peer: str, access: str, group: str, rows: 
         value=ratio,
         unit="times",
         goal=f"at least {goal}" if goal else "",
-        met=None if goal is None or ratio is None else ratio >= goal,
+        met=None if goal is None or ratio is None or (least and ratio < goal) else ratio >= goal,
         peer=peer,
         peer_value=told,
         note=f"{peer} {least}{told:,} (power {curve['power'][-1]:.2f} with all its tokens{accused}); ours "
