@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -19,13 +18,13 @@ import numpy as np
 from benchmarks.audit_cache import Answer, read_answers
 from bitproof.audit.equals import equals
 from bitproof.audit.logprobs import LogprobTest
-from bitproof.audit.naming import Namer
+from bitproof.audit.naming import namer_of
 from bitproof.audit.observe import SHORT_QUESTIONS, Reader, Reading, probe_order
 from bitproof.audit.plan import BUDGETS
 from bitproof.audit.probes import probe_texts
 from bitproof.audit.profile import REFERENCE, read_profile
 from bitproof.audit.standing import NOISE, Standing, Test
-from bitproof.audit.text import SAMPLERS, TextTables, TextTest
+from bitproof.audit.text import SAMPLERS, TextTest, tables_of
 from bitproof.engines.generation import Completion
 
 POWER = 0.95
@@ -80,22 +79,6 @@ class Bench:
         self._depth = (profile.path >= 0).sum(1)
         self.equals = equals(profile)[REFERENCE]
 
-    @cached_property
-    def tables(self) -> TextTables:
-        """Of greedy text."""
-        return TextTables(self.profile)
-
-    def namer(self, top: int) -> Namer:
-        """One for each number of logprobs."""
-        if not hasattr(self, "_namers"):
-            self._namers: dict[int, Namer] = {}
-        return self._namers.setdefault(top, Namer(self.profile, top=top))
-
-    @cached_property
-    def sampled_tables(self) -> TextTables:
-        """Of tokens at temperature 1."""
-        return TextTables(self.profile, SAMPLERS)
-
     def there(self, engine: str, served: str, access: str) -> bool:
         """Whether it has been served."""
         return (self.answers / engine / served / f"{setting_of(access)}.jsonl").exists()
@@ -133,11 +116,11 @@ class Bench:
     def test(self, access: str, alpha: float) -> Test:
         """A fresh test."""
         if access == "sampled":
-            return TextTest(self.sampled_tables, alpha=alpha, ignored=self.equals)
+            return TextTest(tables_of(self.profile, SAMPLERS), alpha=alpha, ignored=self.equals)
         if access == "text":
-            return TextTest(self.tables, alpha=alpha, ignored=self.equals)
+            return TextTest(tables_of(self.profile), alpha=alpha, ignored=self.equals)
         top = {"top-20": 20, "top-5": 5, "logprob": 1}[access]
-        return LogprobTest(self.namer(top), alpha=alpha, ignored=self.equals)
+        return LogprobTest(namer_of(self.profile, top), alpha=alpha, ignored=self.equals)
 
     def shortened(self, asked: Sequence[Asked], access: str) -> Iterator[Asked]:
         """What an audit asks: of the first questions of a test of logprobs a token each."""

@@ -5,7 +5,6 @@ The answers come from a server that may be hostile: they are escaped, made visib
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -18,7 +17,7 @@ from bitproof.report import audit_charts as charts
 from bitproof.report import audit_words as words
 from bitproof.report.answers import Piece
 from bitproof.report.evaluation_html import DATA_ID, EXTRACT
-from bitproof.report.json_ import to_plain
+from bitproof.report.json_ import script_json
 from bitproof.report.page import environment
 from bitproof.report.safe import around, first_difference, one_line, visible
 
@@ -74,10 +73,8 @@ def render(report: AuditReport, *, version: str) -> str:
 
 
 def embedded(report: AuditReport) -> str:
-    """The data as JSON that no HTML parser can leave: `<`, `>` and `&` are written as JSON's own escapes."""
-    kept = replace(report, answers=tuple(map(_cut, report.answers)))
-    text = json.dumps(to_plain({"audit": kept}), allow_nan=False, separators=(",", ":"))  # ASCII
-    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+    """The data for a script element, see `script_json`."""
+    return script_json({"audit": replace(report, answers=tuple(map(_cut, report.answers)))})
 
 
 def _cut(answer: Answer) -> Answer:

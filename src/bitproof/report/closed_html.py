@@ -5,7 +5,6 @@ The answers come from servers that may be hostile: they are escaped, made visibl
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -14,7 +13,7 @@ from markupsafe import Markup
 from bitproof.audit.closed_results import WHAT, Asked, ClosedReport
 from bitproof.report import closed_words as words
 from bitproof.report.evaluation_html import DATA_ID, EXTRACT
-from bitproof.report.json_ import to_plain
+from bitproof.report.json_ import script_json
 from bitproof.report.page import environment
 from bitproof.report.safe import first_difference, one_line, visible
 
@@ -75,10 +74,8 @@ def render(report: ClosedReport, *, version: str) -> str:
 
 
 def embedded(report: ClosedReport) -> str:
-    """The data as JSON that no HTML parser can leave: `<`, `>` and `&` are written as JSON's own escapes."""
-    kept = replace(report, answers=tuple(map(_cut, report.answers)))
-    text = json.dumps(to_plain({"audit": kept}), allow_nan=False, separators=(",", ":"))  # ASCII
-    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+    """The data for a script element, see `script_json`."""
+    return script_json({"audit": replace(report, answers=tuple(map(_cut, report.answers)))})
 
 
 def _cut(asked: Asked) -> Asked:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,7 +17,7 @@ from bitproof.report.answers import Example, example
 from bitproof.report.bands import divergence_bands, floor_nats
 from bitproof.report.gates import gate_row, p_value
 from bitproof.report.html import table_of
-from bitproof.report.json_ import to_plain
+from bitproof.report.json_ import script_json
 from bitproof.report.ladder import LadderReport
 from bitproof.report.latency import latency
 from bitproof.report.page import environment
@@ -110,11 +109,8 @@ def embedded(
     speed: SpeedReport | None = None,
     reveal: Reveal | NotMeasured | None = None,
 ) -> str:
-    """The data as JSON that no HTML parser can leave: `<`, `>` and `&` are written as JSON's own escapes."""
-    records = {"evaluation": evaluation, "ladder": ladder, "speed": speed, "reveal": reveal}
-    plain = {name: to_plain(record) for name, record in records.items()}
-    text = json.dumps(plain, allow_nan=False, separators=(",", ":"))  # ASCII: also what UTF-8 cannot hold
-    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+    """The data for a script element, see `script_json`."""
+    return script_json({"evaluation": evaluation, "ladder": ladder, "speed": speed, "reveal": reveal})
 
 
 def _reveal(reveal: Reveal | NotMeasured | None) -> dict[str, Any] | None:
