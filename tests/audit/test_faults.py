@@ -156,7 +156,9 @@ def test_without_faults_the_reference_is_consistent_and_a_variant_is_named(profi
             found = audited(server.url, profile)
         assert (found.outcome, found.closest, found.missing) == (outcome, (name,), ())
         assert found.findings == ("it gives no logprobs of prompts",)
-        assert found.how == {"answers as": "mock"}
+        assert set(found.how) == {"answers as", "rates"}
+        assert found.how["answers as"] == "mock"
+        assert found.how["rates"].startswith("False alarms on engines held out of the calibration: ")
 
 
 # What logprobs there are.
