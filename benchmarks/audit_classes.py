@@ -48,7 +48,14 @@ NINE = (
 )
 SCALE = ("w3a16-rtn-g64", "w5a16-rtn-g64", "w7a16-rtn-g64", "w8a16-rtn-g64")
 UNKNOWN = ("gptq-other", "awq-other")
-DECOYS = ("decoy-template", "decoy-system", "decoy-finetune", "decoy-sibling", "decoy-temperature")
+DECOYS = (
+    "decoy-template",
+    "decoy-system",
+    "decoy-finetune",
+    "decoy-finetune-longer",
+    "decoy-sibling",
+    "decoy-temperature",
+)
 # Served from the master's own files: what is other about them is the engine's setting, or the request.
 MASTER_ITSELF = (REFERENCE, KV, "decoy-system", "decoy-temperature")
 ROUNDS_ACTIVATIONS = ("fp8-rtn-channel", "w8a8-rtn-channel")

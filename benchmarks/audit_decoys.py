@@ -1,9 +1,9 @@
 """Models that an audit must not take for a precision: made from the master, each by what its name says.
 
 `decoy-template` has another chat template, `decoy-finetune` a little training on Python's own documentation,
-`decoy-sibling` three blocks fewer and was healed on the master's distributions, `gptq-other` and `awq-other` are
-another toolkit's INT4 on other calibration text. Everything is seeded. Training is in float32 with matrix products in
-bfloat16, on text that no probe comes from.
+`decoy-finetune-longer` more of it on other text, `decoy-sibling` three blocks fewer and was healed on the master's
+distributions, `gptq-other` and `awq-other` are another toolkit's INT4 on other calibration text. Everything is seeded.
+Training is in float32 with matrix products in bfloat16, on text that no probe comes from.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ TEMPLATE = (
 )
 ROW = 128  # tokens of a training row, two of them a step
 FINETUNE_STEPS, FINETUNE_RATE = 40, 2e-5
+LONGER_STEPS, LONGER_RATE = 120, 1e-5
 PRUNED_BLOCKS, HEAL_STEPS, HEAL_RATE = (12, 17, 22), 100, 2e-4
 
 
@@ -50,6 +51,13 @@ def finetuned(master: Path, out: Path) -> None:
     _write(master, out, model.state_dict())
 
 
+def finetuned_longer(master: Path, out: Path) -> None:
+    """The master after three times as many, smaller steps on the classes of the calibration text."""
+    model = _model(master)
+    _train(model, _batches(calibration(master, LONGER_STEPS, seed=2), LONGER_STEPS), LONGER_RATE, teacher=None)
+    _write(master, out, model.state_dict())
+
+
 def sibling(master: Path, out: Path) -> None:
     """The master without `PRUNED_BLOCKS`, then trained towards the master's own next-token distributions."""
     model, teacher = _model(master), _model(master)
@@ -58,11 +66,15 @@ def sibling(master: Path, out: Path) -> None:
     for index, layer in enumerate(kept):
         layer.self_attn.layer_idx = index
     model.config.num_hidden_layers = len(kept)
-    text = load_calibration(None, load(master), max_tokens=HEAL_STEPS * 2 * ROW, seed=1)
-    tokens = torch.cat([torch.as_tensor(sequence, dtype=torch.int64) for sequence in text.sequences])
-    rows = tokens[: len(tokens) // ROW * ROW].reshape(-1, ROW)
-    _train(model, _batches(rows, HEAL_STEPS), HEAL_RATE, teacher=teacher)
+    _train(model, _batches(calibration(master, HEAL_STEPS, seed=1), HEAL_STEPS), HEAL_RATE, teacher=teacher)
     _write(master, out, model.state_dict(), num_hidden_layers=len(kept))
+
+
+def calibration(master: Path, steps: int, *, seed: int) -> Tensor:
+    """Rows of token ids [n, ROW] of the calibration text, enough for so many steps."""
+    text = load_calibration(None, load(master), max_tokens=steps * 2 * ROW, seed=seed)
+    tokens = torch.cat([torch.as_tensor(sequence, dtype=torch.int64) for sequence in text.sequences])
+    return tokens[: len(tokens) // ROW * ROW].reshape(-1, ROW)
 
 
 def documentation(tokenizer: Any) -> Tensor:
@@ -90,6 +102,7 @@ def other_toolkit(recipe: str) -> Maker:
 MAKERS: dict[str, Maker] = {
     "decoy-template": other_template,
     "decoy-finetune": finetuned,
+    "decoy-finetune-longer": finetuned_longer,
     "decoy-sibling": sibling,
     "gptq-other": other_toolkit("gptq"),
     "awq-other": other_toolkit("awq"),

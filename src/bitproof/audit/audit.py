@@ -39,11 +39,13 @@ from bitproof.types import Progress
 
 __all__ = ["audit"]
 
-NAMED_AFTER: dict[TestName, int] = {"prompt-logprobs": 5, "top-logprobs": 20, "logprob": 60, "text": 100, "sampled": 0}
+NAMED_AFTER: dict[TestName, int] = {"prompt-logprobs": 5, "top-logprobs": 40, "logprob": 120, "text": 400, "sampled": 0}
 PROMPT_DIALECTS = ("vllm", "openai")  # it is not known of any server of the second that it gives no prompt logprobs
 SAMPLED_PROBES = 1 / 3  # of the profile's, those whose first tokens say most
 FIRST_ANSWERS, MORE_ANSWERS = 3, 8  # by then it is known whose tokens they are, and what their logprobs are fit for
 FEWEST_NAMED = 5  # answers before a name: all of them from a variant that answers a quarter has a chance of .001
+FEWEST_NAMED_BY_TEXT = 12
+FEWEST_NAMELESS = 20  # answers before it is said that no name fits
 SILENT = 5  # answers without anything to read, and there is nothing
 
 
@@ -177,8 +179,11 @@ class _Audit:
         """Whether there is nothing left to ask: where the reference is ruled out, a name is worth some more tokens."""
         if standing is None or standing.outcome == "inconclusive":
             return False
-        one = len(standing.closest) == 1 and len(self.talk.answered) >= FEWEST_NAMED
-        return standing.outcome == "consistent" or one or self.talk.spent >= NAMED_AFTER[self.kind or "text"]
+        if standing.outcome == "consistent" or self.talk.spent >= NAMED_AFTER[self.kind or "text"]:
+            return True
+        fewest = FEWEST_NAMED_BY_TEXT if self.kind == "text" else FEWEST_NAMED
+        enough = {0: FEWEST_NAMELESS, 1: fewest}.get(len(standing.closest))
+        return standing.clear and enough is not None and len(self.talk.answered) >= enough
 
     def _sampled(self) -> Standing | None:
         """First tokens at temperature 1, over and over, unless they come from a cache."""

@@ -6,6 +6,9 @@ At a look, alpha split evenly over the looks,
   that, and its posterior is below that;
 - a variant is ruled out where its own profile would be seen as far less often than that.
 
+Where the reference is ruled out, the likeliest variant is a name only if its profile fits and what was served errs in
+its direction, see `alignment`.
+
 A verdict of consistent takes as many requests as it needs for one of them, at least, to have met a variant that answers
 a quarter of them.
 """
@@ -15,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import ceil, log
 
+from bitproof.audit.alignment import alignment
 from bitproof.audit.mixture import mixed_odds
 from bitproof.audit.naming import Namer
 from bitproof.audit.observe import Reading, served
@@ -86,11 +90,14 @@ class LogprobTest:
         excluded = [name for name, fit in naming.fit.items() if fit < level]
         if REFERENCE in excluded and naming.probability[REFERENCE] >= level:
             excluded.remove(REFERENCE)
-        fits = max(naming.fit.values()) >= level
+        outcome = self._outcome(naming.fit.keys() - set(excluded))
+        fits, aligned = max(naming.fit.values()) >= level, None
+        if fits and outcome == "inconsistent":
+            aligned = alignment(self.namer.profile, answers, naming.best)
+            fits = aligned.holds
         odds = mixed_odds(self.namer, answers, self._ends, naming.probability if fits else {})
         pure = naming.probability if fits else {**dict.fromkeys(naming.fit, 0.0), NOISE: 1.0}
         probability = {name: p / (1 + odds) for name, p in pure.items()} | {MIXED: odds / (1 + odds)}
-        outcome = self._outcome(naming.fit.keys() - set(excluded))
         probability = settled(probability, outcome)
         return Standing(
             outcome=outcome,
@@ -98,6 +105,8 @@ class LogprobTest:
             closest=fitting(probability),
             excluded=tuple(excluded),
             fit=naming.fit,
+            clear=aligned is None or aligned.clear,
+            alignment=aligned,
         )
 
     def _outcome(self, left: set[str]) -> Outcome:

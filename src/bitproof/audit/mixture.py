@@ -68,8 +68,8 @@ def mixed_odds(namer: Namer, answers: Served, ends: Sequence[int], probability: 
     if not mixed:
         return 0.0
     pure = [log(max(p, 1e-300)) + likely[name].sum() for name, p in probability.items() if name in likely]
-    against = float(logsumexp(pure)) if pure else _free(symbols)
-    return float(np.exp(min(500.0, logsumexp(mixed) - log(len(MIXED_SHARES)) + log(MIXED_PRIOR) - against)))
+    against = float(logsumexp(pure)) - log(MIXED_PRIOR) if pure else _free(symbols)
+    return float(np.exp(min(500.0, logsumexp(mixed) - log(len(MIXED_SHARES)) - against)))
 
 
 def _log_p(arithmetics: Sequence[NDArray[np.int64]], symbols: NDArray[np.int64]) -> Floats:

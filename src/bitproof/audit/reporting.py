@@ -67,6 +67,8 @@ def report_of(
     noticed += findings(talk.completions, talk.requests, top=test.top if isinstance(test, LogprobTest) else 0)
     if standing is not None and standing.outcome == "consistent" and standing.unseen:
         noticed.append(f"a quarter of its requests answered by {' or '.join(standing.unseen)} could not have been told")
+    if standing is not None and standing.alignment is not None and not standing.alignment.holds:
+        noticed.append(str(standing.alignment))
     if found.other_prompts:
         explains = standing is not None and standing.outcome == "inconsistent"
         (missing if explains else noticed).append(found.other_prompts)

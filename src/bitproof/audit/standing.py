@@ -7,6 +7,7 @@ from typing import Literal, Protocol
 
 import numpy as np
 
+from bitproof.audit.alignment import Alignment
 from bitproof.audit.observe import Reading
 
 __all__ = [
@@ -28,7 +29,7 @@ Outcome = Literal["consistent", "inconsistent", "inconclusive"]
 NOISE = "none of them"  # the reference's logits with noise: a variant that the profile does not hold, or another model
 MIXED = "more than one"  # some requests answered by the reference, others by a variant
 CREDIBLE = 0.95
-MIXED_PRIOR = 0.1  # of a mixture with a variant, where the variant alone has 1
+MIXED_PRIOR = 0.01  # of a mixture with a variant, where the variant alone has 1
 EVEN_SHARE = 0.5
 MIXED_SHARE = 0.25  # of requests that go to a variant: what a verdict of consistent rules out, or says it cannot
 MIXED_SHARES = (0.1, MIXED_SHARE, EVEN_SHARE)
@@ -39,7 +40,8 @@ class Standing:
     """`probability` is the posterior over the names of the profile, and `NOISE` and `MIXED` where the test knows them.
 
     `closest` are the names that hold 95 % of it, likeliest first, empty where none fits. `excluded` are those that the
-    test rules out at its level. `sampler` says how tokens were drawn, where it is not as asked for.
+    test rules out at its level. `sampler` says how tokens were drawn, where it is not as asked for. `clear` is False
+    where more tokens may tell a name from none.
     """
 
     outcome: Outcome
@@ -48,6 +50,8 @@ class Standing:
     excluded: tuple[str, ...]
     fit: dict[str, float] = field(default_factory=dict)  # p of a profile as far from each name, tests of logprobs only
     sampler: str = ""
+    clear: bool = True
+    alignment: Alignment | None = None  # of the likeliest name, where the reference is ruled out by logprobs
     unseen: tuple[str, ...] = ()  # variants that may answer a quarter of the requests: so few of theirs look alike
 
 
@@ -71,9 +75,9 @@ def credible(probability: dict[str, float]) -> tuple[str, ...]:
     return tuple(ordered[: int(np.searchsorted(sums, CREDIBLE)) + 1])
 
 
-def fitting(probability: dict[str, float]) -> tuple[str, ...]:
-    """The credible names; none where noise explains the tokens better than all of them."""
-    if probability.get(NOISE, 0.0) >= 0.5:
+def fitting(probability: dict[str, float], *, nameless: float = 0.5) -> tuple[str, ...]:
+    """The credible names; none where the probability of `NOISE` is `nameless` or more."""
+    if probability.get(NOISE, 0.0) >= nameless:
         return ()
     return tuple(name for name in credible(probability) if name != NOISE)
 

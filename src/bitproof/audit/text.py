@@ -46,6 +46,7 @@ __all__ = ["AS_ASKED", "SAMPLERS", "TextTables", "TextTest", "tables_of"]
 Floats = NDArray[np.float64]
 NOISE_FACTORS = (0.25, 0.5, 1.0, 1.5)  # of a model's own noise: engines between float32 and half again its arithmetics
 OTHER_NOISES = (4.0, 8.0, 16.0, 32.0)  # of the reference's own noise: no benign engine
+NAMELESS = 3e-5  # of the posterior on `NOISE`, from which on an endpoint that is inconsistent is given no name
 AS_ASKED = Sampler()
 SAMPLERS = (
     AS_ASKED,
@@ -152,7 +153,8 @@ class TextTest:
         return Standing(
             outcome=outcome,
             probability=probability,
-            closest=fitting(probability),
+            closest=fitting(probability, nameless=NAMELESS if outcome == "inconsistent" else 0.5),
+            clear=not NAMELESS < probability.get(NOISE, 0.0) < 1 - NAMELESS,
             excluded=tuple(excluded),
             unseen=unseen,
             sampler=self._sampler(probability),
