@@ -11,11 +11,13 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.audit_cache import Answer, read_answers
+from bitproof.audit.choosing import sampling_order
 from bitproof.audit.equals import equals
 from bitproof.audit.logprobs import LogprobTest
 from bitproof.audit.naming import namer_of
@@ -32,6 +34,7 @@ TEST_OF = {"top-20": "top-logprobs", "top-5": "top-logprobs"}
 SELDOM = 20  # a test of samples looks every twentieth of what it has; an audit looks after every token
 SEED = 1  # of the hold-out prompts
 POOL = 240
+SEVERAL = 3  # times as many questions as there are samples: those without any are passed over
 
 
 @dataclass(frozen=True)
@@ -105,13 +108,15 @@ class Bench:
         return found
 
     def order(self, asked: Sequence[Asked], access: str, seed: int) -> list[Asked]:
-        """As an audit asks: greedy answers in the order of `probe_order`, samples probe after probe in rounds."""
+        """As an audit asks: greedy answers in the order of `probe_order`, samples in that of `sampling_order`."""
         random, samples = np.random.default_rng(seed), defaultdict[int, list[Asked]](list)
         for number in random.permutation(len(asked)):
             samples[asked[number].probe].append(asked[number])
         order = [probe for probe in probe_order(self.profile, seed=seed) if probe in samples]
-        rounds = max(map(len, samples.values()))
-        return [samples[probe][k] for k in range(rounds) for probe in order if k < len(samples[probe])]
+        if access != "sampled":
+            return [samples[probe].pop() for probe in order]
+        every = islice(sampling_order(self.profile, order), SEVERAL * len(asked))
+        return [samples[probe].pop() for probe in every if samples[probe]]
 
     def test(self, access: str, alpha: float) -> Test:
         """A fresh test."""

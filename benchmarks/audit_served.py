@@ -35,7 +35,6 @@ from benchmarks.audit_classes import (
 from benchmarks.audit_decoys import MAKERS
 from benchmarks.audit_engines import Served, altered, serve
 from benchmarks.dither import dithered_master
-from bitproof.audit.audit import SAMPLED_PROBES
 from bitproof.audit.choosing import first_tokens
 from bitproof.audit.probes import probe_texts
 from bitproof.audit.profile import Profile, read_profile
@@ -108,7 +107,7 @@ def requests(setting: Setting, probes: Sequence[int], *, seed: str) -> Iterator[
 def chosen_probes(profile: Profile) -> list[int]:
     """The hold-out prompts that an audit of first tokens asks with a profile of them."""
     numbers = {text: number for number, text in enumerate(probe_texts(PROBES, seed=PROBE_SEED))}
-    return [numbers[profile.probes[probe]] for probe in first_tokens(profile, SAMPLED_PROBES)]
+    return [numbers[profile.probes[probe]] for probe in first_tokens(profile)]
 
 
 def ask(

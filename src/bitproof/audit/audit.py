@@ -12,17 +12,16 @@ outcomes:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
-from itertools import chain
+from itertools import chain, islice
 
-from bitproof.audit.choosing import first_tokens
 from bitproof.audit.conversation import Conversation
 from bitproof.audit.equals import equals, spread_nats
 from bitproof.audit.logprobs import LogprobTest
 from bitproof.audit.naming import namer_of
-from bitproof.audit.observe import Reader, Reading, probe_order, probe_requests
+from bitproof.audit.observe import Reader, Reading, probe_order, probe_requests, sampled_requests
 from bitproof.audit.plan import BUDGETS, AuditPlan, TestName
 from bitproof.audit.preflight import alternatives, enough_said, logprob_fault, rounding_fault
 from bitproof.audit.profile import REFERENCE, Profile
@@ -41,7 +40,6 @@ __all__ = ["audit"]
 
 NAMED_AFTER: dict[TestName, int] = {"prompt-logprobs": 5, "top-logprobs": 40, "logprob": 120, "text": 400, "sampled": 0}
 PROMPT_DIALECTS = ("vllm", "openai")  # it is not known of any server of the second that it gives no prompt logprobs
-SAMPLED_PROBES = 1 / 3  # of the profile's, those whose first tokens say most
 FIRST_ANSWERS, MORE_ANSWERS = 3, 8  # by then it is known whose tokens they are, and what their logprobs are fit for
 FEWEST_NAMED = 5  # answers before a name: all of them from a variant that answers a quarter has a chance of .001
 FEWEST_NAMED_BY_TEXT = 12
@@ -190,7 +188,8 @@ class _Audit:
         self.test = TextTest(tables_of(self.profile, SAMPLERS), alpha=self.plan.alpha, ignored=self.equals)
         samples = Samples(self.profile)
         standing: Standing | None = None
-        for request in self._sampled_requests():
+        order = probe_order(self.profile, seed=self.plan.seed)
+        for request in islice(sampled_requests(self.profile, order, seed=self.plan.seed), self.budget):
             completion = self._ask(request)
             if completion is None:
                 break
@@ -201,15 +200,6 @@ class _Audit:
             if self.lacking or (standing and standing.outcome != "inconclusive"):
                 break
         return standing
-
-    def _sampled_requests(self) -> Iterator[Request]:
-        best = first_tokens(self.profile, SAMPLED_PROBES)
-        order = [probe for probe in probe_order(self.profile, seed=self.plan.seed) if probe in set(best)]
-        kept = probe_requests(self.profile, order, top_logprobs=0)
-        for sample in range(self.budget):
-            seed = self.plan.seed * 1_000_003 + sample
-            for request in kept:
-                yield replace(request, key=f"{request.key}.{sample}", max_tokens=1, temperature=1.0, seed=seed)
 
     def _ask(self, request: Request) -> Completion | None:
         """One answer, if there is budget for it and the endpoint still answers."""

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
 
 import numpy as np
 
-from bitproof.audit.choosing import worth_of
+from bitproof.audit.choosing import sampling_order, worth_of
 from bitproof.audit.preflight import degenerate
 from bitproof.audit.profile import Place, Profile, Served
 from bitproof.engines.generation import Completion, Request, TokenLogprob
 from bitproof.types import Message
 
-__all__ = ["SHORT_QUESTIONS", "UNSEEN", "Reader", "Reading", "probe_of", "probe_order", "probe_requests", "served"]
+__all__ = [
+    "SHORT_QUESTIONS",
+    "UNSEEN",
+    "Reader",
+    "Reading",
+    "probe_of",
+    "probe_order",
+    "probe_requests",
+    "sampled_requests",
+    "served",
+]
 
 SHORT_QUESTIONS = 16
 UNSEEN = "\N{REPLACEMENT CHARACTER}"  # stands for part of a character: such a token cannot be found in a text
@@ -48,6 +59,20 @@ def probe_requests(profile: Profile, probes: Sequence[int], *, top_logprobs: int
         )
         for probe in probes
     ]
+
+
+def sampled_requests(profile: Profile, order: Sequence[int], *, seed: int) -> Iterator[Request]:
+    """Requests for first tokens at temperature 1, without an end, under the key PROBE.SAMPLE."""
+    asked = Counter[int]()
+    for probe in sampling_order(profile, order):
+        sample, asked[probe] = asked[probe], asked[probe] + 1
+        yield Request(
+            key=f"{probe}.{sample}",
+            messages=(Message(role="user", content=profile.probes[probe]),),
+            max_tokens=1,
+            temperature=1.0,
+            seed=seed * 1_000_003 + sample,
+        )
 
 
 @dataclass(frozen=True)
