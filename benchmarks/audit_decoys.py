@@ -85,15 +85,15 @@ def documentation(tokenizer: Any) -> Tensor:
     return torch.tensor(ids[: len(ids) // ROW * ROW]).reshape(-1, ROW)
 
 
-def other_toolkit(recipe: str) -> Maker:
-    """A recipe of llm-compressor (`benchmarks/peers`), calibrated on documentation, in rows of 512 tokens."""
+def other_toolkit(recipe: str, n_rows: int) -> Maker:
+    """A recipe of llm-compressor (`benchmarks/peers`), calibrated on so many rows of 512 tokens of documentation."""
 
     def make(master: Path, out: Path) -> None:
         rows = documentation(load(master).tokenizer).numpy()
         with tempfile.TemporaryDirectory() as folder:
             text = Path(folder) / "text.npy"
-            np.save(text, rows[:64].reshape(16, -1))
-            run_peer(f"llmcompressor-{recipe}", master, text, range(16), Path(folder) / "out")
+            np.save(text, rows[: 4 * n_rows].reshape(n_rows, -1))
+            run_peer(f"llmcompressor-{recipe}", master, text, range(n_rows), Path(folder) / "out")
             _write(master, out, load_file(Path(folder) / "out" / "model.safetensors"))
 
     return make
@@ -104,8 +104,8 @@ MAKERS: dict[str, Maker] = {
     "decoy-finetune": finetuned,
     "decoy-finetune-longer": finetuned_longer,
     "decoy-sibling": sibling,
-    "gptq-other": other_toolkit("gptq"),
-    "awq-other": other_toolkit("awq"),
+    "gptq-other": other_toolkit("gptq", 16),
+    "awq-other": other_toolkit("awq", 4),
 }
 
 

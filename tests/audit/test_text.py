@@ -119,6 +119,18 @@ def test_an_unknown_variant_is_noise(profile):
     assert standing.closest == ()
 
 
+@pytest.mark.parametrize("nats", [0.1, 0.3])
+def test_a_model_that_errs_as_much_as_a_variant_in_another_direction_has_no_name(profile, nats):
+    tables, closest = TextTables(profile), []
+    for seed in range(20):
+        random = np.random.default_rng(seed)
+        error = random.normal(0, nats, profile.logprobs.shape).astype(np.float32)
+        test = TextTest(tables, alpha=0.01)
+        answers = greedy_answers(replace(profile, logprobs=profile.logprobs + error), 0, random)
+        closest.append(decided(test, answers, clear=True).closest)
+    assert closest.count(()) + closest.count(("reference",)) >= 19
+
+
 def test_requests_that_go_to_a_variant_now_and_then_are_a_mixture(profile):
     random = np.random.default_rng(4)
     test = TextTest(TextTables(profile), alpha=0.01)

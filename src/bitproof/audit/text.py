@@ -11,7 +11,8 @@ inference: Wasserman, Ramdas and Balakrishnan, arXiv 1912.11436), as far as one 
 A variant is ruled out in the same way, with the roles exchanged. Alternatives that are no variant: noise on the
 reference's logits, which is what an unknown variant or another model looks like, and requests of which a part is
 answered by a variant. A verdict of consistent rules out that a variant answers every other request, and says which may
-answer a quarter of them: those that are hardly told from the reference at all.
+answer a quarter of them: those that are hardly told from the reference at all. Where the reference is ruled out, a
+variant is a name only if it is far likelier than noise, and than an error of any variant's size in no direction.
 
 Tokens of one answer are read as independent given the tokens before them.
 """
@@ -19,6 +20,7 @@ Tokens of one answer are read as independent given the tokens before them.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from math import log
 
@@ -46,7 +48,7 @@ __all__ = ["AS_ASKED", "SAMPLERS", "TextTables", "TextTest", "tables_of"]
 Floats = NDArray[np.float64]
 NOISE_FACTORS = (0.25, 0.5, 1.0, 1.5)  # of a model's own noise: engines between float32 and half again its arithmetics
 OTHER_NOISES = (4.0, 8.0, 16.0, 32.0)  # of the reference's own noise: no benign engine
-NAMELESS = 3e-5  # of the posterior on `NOISE`, from which on an endpoint that is inconsistent is given no name
+NAMELESS = 1e-4  # of the posterior on `NOISE`, from which on an endpoint that is inconsistent is given no name
 AS_ASKED = Sampler()
 SAMPLERS = (
     AS_ASKED,
@@ -67,6 +69,7 @@ class TextTables:
     def __init__(self, profile: Profile, samplers: Sequence[Sampler] | None = None) -> None:
         self.names, self.samplers = profile.names, samplers
         self.of_noise = np.zeros((0, len(profile.places), profile.candidates.shape[1] + 1))
+        self.of_unrelated = self.of_noise[None]  # [variants, settings, places, width + 1]
         if samplers is None:
             noise = {name: profile.calibration.noise_nats.get(name, USUAL_NOISE_NATS) for name in self.names}
             found = [
@@ -75,6 +78,8 @@ class TextTables:
             ]
             self.usual = np.ones(len(NOISE_FACTORS), dtype=bool)
             self.of_noise = np.stack([greedy(profile, [0], noise[REFERENCE] * factor) for factor in OTHER_NOISES])
+            if len(self.names) > 1:
+                self.of_unrelated = _in_no_direction(profile, np.array(found), noise)
         else:
             found = [[sampled(profile, profile.of(name), one) for one in samplers] for name in self.names]
             self.usual = np.array([one == AS_ASKED for one in samplers])
@@ -96,6 +101,7 @@ class TextTest:
         self._names, self._samplers, self._usual = tables.names, tables.samplers, tables.usual
         self._total = np.zeros(tables.of_models.shape[:2])
         self._noise_total = np.zeros(len(tables.of_noise))
+        self._unrelated = np.zeros(tables.of_unrelated.shape[:2])
         self._mixed_total = np.zeros((len(self._names), len(MIXED_SHARES)))
         self._read = 0
 
@@ -108,6 +114,7 @@ class TextTest:
         request = self._tables.of_models[:, :, rows, columns].sum(-1)
         self._total += request
         self._noise_total += self._tables.of_noise[:, rows, columns].sum(-1)
+        self._unrelated += self._tables.of_unrelated[:, :, rows, columns].sum(-1)
         usual = _mean(request[:, self._usual])
         for number, share in enumerate(MIXED_SHARES):
             self._mixed_total[:, number] += np.logaddexp(log(1 - share) + usual[0], log(share) + usual)
@@ -146,6 +153,10 @@ class TextTest:
             excluded.insert(0, REFERENCE)
         if rungs:
             likelihood[MIXED] += log(MIXED_PRIOR * len(rungs))
+        if self._unrelated.size:  # as likely as all names together
+            likelihood[NOISE] = float(_mean(np.append(self._noise_total, _mean(self._unrelated)))) + log(
+                len(self._names)
+            )
         total = np.logaddexp.reduce([*likelihood.values()])
         probability = {name: float(np.exp(value - total)) for name, value in likelihood.items()}
         outcome = self._outcome(excluded)
@@ -176,6 +187,21 @@ class TextTest:
         best = int(np.argmax(self._total.max(0)))
         found = self._samplers[best]
         return str(found) if float(self._total.max()) - asked >= log(len(self._samplers) / self.alpha) else ""
+
+
+def _in_no_direction(profile: Profile, of_models: Floats, noise_nats: dict[str, float]) -> Floats:
+    """Log likelihoods [variants, settings, places, width + 1] under a model that errs as much as each variant, anyhow.
+
+    At every token the variant's error has its own sign or the other one: what an unrelated model says is as likely
+    under both, what the variant says is not.
+    """
+    mirrored = replace(profile, logprobs=2 * profile.logprobs[:1] - profile.logprobs)
+    mirror = [
+        [greedy(mirrored, mirrored.of(name), noise_nats[name] * factor) for factor in NOISE_FACTORS]
+        for name in profile.names[1:]
+    ]
+    found: Floats = np.logaddexp(of_models[1:], np.array(mirror)) - log(2)
+    return found
 
 
 def _mean(loglikelihoods: Floats) -> Floats:
