@@ -27,6 +27,7 @@ Floats = NDArray[np.float64]
 UNCLEAR = 0.005  # chance of an error that large on one side
 FEWEST_PROBES = 10  # for a standard error to go by, where a variant's own arithmetics agree less than `AGREE`
 AGREE = 0.9
+CLOSE = 0.9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +52,11 @@ class Alignment:
     def holds(self) -> bool:
         """Whether it is nearer to what the variant's arithmetics show than to an unrelated model's."""
         return self.own <= 0 or self.cosine >= self.own / 2
+
+    @property
+    def close(self) -> bool:
+        """Whether it is as near as the variant's own arithmetics are, or nearly."""
+        return self.own > 0 and self.cosine >= CLOSE * self.own
 
     @property
     def clear(self) -> bool:

@@ -6,8 +6,8 @@ At a look, alpha split evenly over the looks,
   that, and its posterior is below that;
 - a variant is ruled out where its own profile would be seen as far less often than that.
 
-Where the reference is ruled out, the likeliest variant is a name only if its profile fits and what was served errs in
-its direction, see `alignment`.
+Where the reference is ruled out, the likeliest variant is a name only if what was served errs in its direction, see
+`alignment`: nearly as its own arithmetics do, or at least half as much where its profile fits.
 
 A verdict of consistent takes as many requests as it needs for one of them, at least, to have met a variant that answers
 a quarter of them.
@@ -92,9 +92,10 @@ class LogprobTest:
             excluded.remove(REFERENCE)
         outcome = self._outcome(naming.fit.keys() - set(excluded))
         fits, aligned = max(naming.fit.values()) >= level, None
-        if fits and outcome == "inconsistent":
-            aligned = alignment(self.namer.profile, answers, naming.best)
-            fits = aligned.holds
+        if outcome == "inconsistent":
+            towards = alignment(self.namer.profile, answers, naming.best)
+            aligned = towards if fits or towards.close else None
+            fits = aligned is not None and aligned.holds
         odds = mixed_odds(self.namer, answers, self._ends, naming.probability if fits else {})
         pure = naming.probability if fits else {**dict.fromkeys(naming.fit, 0.0), NOISE: 1.0}
         probability = {name: p / (1 + odds) for name, p in pure.items()} | {MIXED: odds / (1 + odds)}
