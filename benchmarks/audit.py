@@ -36,13 +36,13 @@ NAME = "audit"
 HELD_OUT = ("vllm", "vllm-batched", "llamacpp", "transformers-batched")
 OWN_ENGINES = {"fp8-rtn-channel": ("transformers-batched", "transformers-batched-float32")}
 NATIVE = "-native"
-ACCESSES = ("top-20", "top-5", "text", "sampled")
+ACCESSES = ("top-20", "top-5", "text", "sampled", "seeded")
 GROUPS: dict[str, tuple[tuple[str, ...], tuple[int | None, ...]]] = {  # goals in the order of ACCESSES
-    "int4": (("w4a16-rtn-g64", "w4a16-rtn-g64-native", "nf4"), (5, 5, 30, 50)),
-    "fp8": (("fp8a16-rtn-channel", "fp8-rtn-channel"), (10, 10, 150, 1000)),
-    "int8": (("w8a16-rtn-channel",), (30, 50, 600, 3000)),
-    "w8a8": (("w8a8-rtn-channel",), (10, 10, 100, 5000)),
-    "kv": (("bf16+kvfp8",), (20, 30, 400, None)),
+    "int4": (("w4a16-rtn-g64", "w4a16-rtn-g64-native", "nf4"), (5, 5, 30, 50, 50)),
+    "fp8": (("fp8a16-rtn-channel", "fp8-rtn-channel"), (10, 10, 150, 1000, 1000)),
+    "int8": (("w8a16-rtn-channel",), (30, 50, 600, 3000, 3000)),
+    "w8a8": (("w8a8-rtn-channel",), (10, 10, 100, 5000, 5000)),
+    "kv": (("bf16+kvfp8",), (20, 30, 400, None, None)),
 }
 CLASSES = (REFERENCE, *(served for classes, _ in GROUPS.values() for served in classes), "w6a16-rtn-g64")
 RIGHT = {"nf4": ("nf4-rtn",), "bf16+kvfp8": ("bf16+kvfp8", "bf16+kvfp8rz")}
@@ -76,7 +76,7 @@ class Measured:
 
 def jobs(peers: Path | None) -> Iterator[tuple[str, tuple[Any, ...]]]:
     """Names of functions here, and their arguments: one figure or more each, the longest first."""
-    for access in ("sampled", "text", "logprob", "top-5", "top-20"):
+    for access in ("sampled", "seeded", "text", "logprob", "top-5", "top-20"):
         yield "benign", (access,)
     for column in reversed(range(len(ACCESSES))):
         for group in GROUPS:

@@ -12,6 +12,7 @@ for. Logprobs are natural; that of a probability of zero is null.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections import Counter
@@ -106,6 +107,11 @@ def _answer(record: dict[str, Any]) -> Answer:
 def _token(record: dict[str, Any]) -> TokenLogprob:
     logprob = -math.inf if record["logprob"] is None else record["logprob"]
     return TokenLogprob(record["text"], logprob, record["id"], tuple(map(_token, record.get("top", ()))))
+
+
+def seed_of(engine: str, name: str, key: str) -> int:
+    """The seed of a request to a class in an engine, of 31 bits."""
+    return int.from_bytes(hashlib.sha256(f"{engine} {name} {key}".encode()).digest()[:4]) >> 1
 
 
 class Replay:

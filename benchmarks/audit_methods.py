@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.audit_cache import Answer, read_answers
+from benchmarks.audit_cache import Answer, read_answers, seed_of
 from bitproof.audit.choosing import sampling_order
 from bitproof.audit.equals import equals
 from bitproof.audit.logprobs import LogprobTest
@@ -25,6 +25,7 @@ from bitproof.audit.observe import SHORT_QUESTIONS, Reader, Reading, probe_order
 from bitproof.audit.plan import BUDGETS
 from bitproof.audit.probes import probe_texts
 from bitproof.audit.profile import REFERENCE, read_profile
+from bitproof.audit.seeded import seeded_tables_of, uniform_of
 from bitproof.audit.standing import NOISE, Standing, Test
 from bitproof.audit.text import SAMPLERS, TextTest, tables_of
 from bitproof.engines.generation import Completion
@@ -34,6 +35,7 @@ TEST_OF = {"top-20": "top-logprobs", "top-5": "top-logprobs"}
 SELDOM = 20  # a test of samples looks every twentieth of what it has; an audit looks after every token
 SEED = 1  # of the hold-out prompts
 POOL = 240
+SAMPLED = ("sampled", "seeded")
 SEVERAL = 3  # times as many questions as there are samples: those without any are passed over
 
 
@@ -87,10 +89,10 @@ class Bench:
         return (self.answers / engine / served / f"{setting_of(access)}.jsonl").exists()
 
     def asked(self, engine: str, served: str, access: str) -> list[Asked]:
-        """Every answer, as `access` shows it: "top-20", "top-5", "logprob", "text" or "sampled"."""
+        """Every answer, as `access` shows it: "top-20", "top-5", "logprob", "text", "sampled" or "seeded"."""
         _, answers = read_answers(self.answers / engine / served / f"{setting_of(access)}.jsonl")
-        if access == "sampled":
-            return self._first_tokens(answers)
+        if access in SAMPLED:
+            return self._first_tokens(answers, engine, served)
         by_probe = {answer.probe: answer for answer in answers}
         reader, found = Reader(self.profile), []
         for probe, cached in enumerate(self.cached):
@@ -99,12 +101,13 @@ class Bench:
             found.append(Asked(probe, reader.read(completion), completion.answer_tokens))
         return found
 
-    def _first_tokens(self, answers: Sequence[Answer]) -> list[Asked]:
+    def _first_tokens(self, answers: Sequence[Answer], engine: str, served: str) -> list[Asked]:
         reader, probes, found = Reader(self.profile), {text: n for n, text in enumerate(self.cached)}, []
         for answer in answers:
             probe = probes[answer.probe]
             shown = _shown(answer, probe, 1, "text")
-            found.append(Asked(probe, reader.read(shown), shown.answer_tokens))
+            drawn = uniform_of(seed_of(engine, served, f"{answer.probe}.{answer.sample}"))
+            found.append(Asked(probe, [replace(one, drawn=drawn) for one in reader.read(shown)], shown.answer_tokens))
         return found
 
     def order(self, asked: Sequence[Asked], access: str, seed: int) -> list[Asked]:
@@ -113,13 +116,15 @@ class Bench:
         for number in random.permutation(len(asked)):
             samples[asked[number].probe].append(asked[number])
         order = [probe for probe in probe_order(self.profile, seed=seed) if probe in samples]
-        if access != "sampled":
+        if access not in SAMPLED:
             return [samples[probe].pop() for probe in order]
         every = islice(sampling_order(self.profile, order), SEVERAL * len(asked))
         return [samples[probe].pop() for probe in every if samples[probe]]
 
     def test(self, access: str, alpha: float) -> Test:
         """A fresh test."""
+        if access == "seeded":
+            return TextTest(seeded_tables_of(self.profile), alpha=alpha, ignored=self.equals)
         if access == "sampled":
             return TextTest(tables_of(self.profile, SAMPLERS), alpha=alpha, ignored=self.equals)
         if access == "text":
@@ -130,7 +135,7 @@ class Bench:
     def shortened(self, asked: Sequence[Asked], access: str) -> Iterator[Asked]:
         """What an audit asks: of the first questions of a test of logprobs a token each."""
         for number, one in enumerate(asked):
-            short = access not in ("text", "sampled") and number < SHORT_QUESTIONS
+            short = access not in ("text", *SAMPLED) and number < SHORT_QUESTIONS
             yield Asked(one.probe, one.readings[:1], min(1, one.cost)) if short else one
 
     def audits(self, asked: Sequence[Asked], access: str, *, n: int, alpha: float = 0.01, seed: int = 0) -> Outcomes:
@@ -178,7 +183,7 @@ def run(test: Test, asked: Iterable[Asked], most: int, *, seldom: bool = False) 
 
 def setting_of(access: str) -> str:
     """The setting whose answers an access reads."""
-    return "first1" if access == "sampled" else "greedy8"
+    return {"sampled": "first1", "seeded": "seeded1"}.get(access, "greedy8")
 
 
 def best_of(standing: Standing | None) -> str:

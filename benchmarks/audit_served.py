@@ -10,7 +10,6 @@ again, so a run that was interrupted goes on. What the classes are says `audit_c
 from __future__ import annotations
 
 import argparse
-import hashlib
 import math
 import time
 from collections.abc import Iterator, Sequence
@@ -19,7 +18,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from benchmarks.audit_cache import Answer, write_answers
+from benchmarks.audit_cache import Answer, seed_of, write_answers
 from benchmarks.audit_classes import (
     DECOYS,
     KV,
@@ -38,6 +37,7 @@ from benchmarks.dither import dithered_master
 from bitproof.audit.choosing import first_tokens
 from bitproof.audit.probes import probe_texts
 from bitproof.audit.profile import Profile, read_profile
+from bitproof.audit.seeded import TOP_K
 from bitproof.engines.generation import Completion, Request
 from bitproof.quantize.artifact import versions
 from bitproof.types import Message
@@ -58,9 +58,11 @@ class Setting:
     top_logprobs: int
     samples: int
     chosen: bool = False
+    top_k: int = 0
 
 
 SETTINGS = {
+    "seeded1": Setting(temperature=1.0, max_tokens=1, top_logprobs=0, samples=20, chosen=True, top_k=TOP_K),
     "first1": Setting(temperature=1.0, max_tokens=1, top_logprobs=0, samples=80, chosen=True),
     "greedy8": Setting(temperature=0.0, max_tokens=8, top_logprobs=20, samples=1),
     "sampled24": Setting(temperature=1.0, max_tokens=24, top_logprobs=0, samples=4),
@@ -84,13 +86,14 @@ PLAN: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("first1", "vllm-batched", (*IN_VLLM, "decoy-temperature")),
     ("first1", "llamacpp", (*WEIGHT_ONLY, "decoy-temperature")),
     ("greedy8", "vllm-batched", (*UNKNOWN, *GREEDY_DECOYS)),
+    ("seeded1", "llamacpp", WEIGHT_ONLY),
     ("sampled24", "vllm-batched", IN_VLLM),
     ("sampled24", "llamacpp", (REFERENCE,)),
 )
 
 
-def requests(setting: Setting, probes: Sequence[int], *, seed: str) -> Iterator[Request]:
-    """Each probe under the key PROBE.SAMPLE, by messages only; `seed` draws the seeds of the samples."""
+def requests(setting: Setting, probes: Sequence[int], engine: str, name: str) -> Iterator[Request]:
+    """Each probe under the key PROBE.SAMPLE, by messages only."""
     texts = probe_texts(PROBES, seed=PROBE_SEED)
     for probe, sample in product(probes, range(setting.samples)):
         key = f"{probe}.{sample}"
@@ -100,7 +103,8 @@ def requests(setting: Setting, probes: Sequence[int], *, seed: str) -> Iterator[
             max_tokens=setting.max_tokens,
             temperature=setting.temperature,
             top_logprobs=setting.top_logprobs,
-            seed=int.from_bytes(hashlib.sha256(f"{seed} {key}".encode()).digest()[:4]) >> 1,
+            seed=seed_of(engine, name, key),
+            top_k=setting.top_k,
         )
 
 
@@ -123,7 +127,7 @@ def ask(
         errors.extend([completion.error] if completion.error else [])
 
     began = time.monotonic()
-    asked = requests(setting, probes, seed=f"{engine} {name}")
+    asked = requests(setting, probes, engine, name)
     served.engine.generate((altered(name, request) for request in asked), keep)
     seconds = time.monotonic() - began
     if len(errors) > MOST_ERRORS * len(answers):

@@ -21,6 +21,7 @@ from bitproof.audit.audit import audit
 from bitproof.audit.plan import AuditPlan
 from bitproof.audit.profile import Profile
 from bitproof.audit.results import AuditReport
+from bitproof.audit.seeded import foretold, uniform_of
 from bitproof.engines.generation import Completion, Request, TokenLogprob
 from bitproof.engines.http import HttpGenerator
 from bitproof.engines.http_client import Patience
@@ -49,6 +50,7 @@ class Server:
     change: Callable[[Completion, Request], Completion] = lambda completion, request: completion
     temperature: float | None = None  # where it is locked
     noise: float = 0.02
+    foretold: bool = False  # draws as llama.cpp does
     random: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
     requests: list[Request] = field(default_factory=list)
     tokens: int = 0
@@ -80,7 +82,10 @@ class Server:
         temperature = request.temperature if self.temperature is None else self.temperature
         order = np.argsort(-logprobs)
         chosen = order[0]
-        if temperature > 0:
+        if temperature > 0 and self.foretold:
+            noisy, drawn = logprobs[None] / temperature, uniform_of(request.seed)
+            chosen = foretold(noisy, np.zeros(1), drawn, np.zeros((1, len(logprobs))))[0].argmax()
+        elif temperature > 0:
             scaled = logprobs / temperature
             chosen = self.random.choice(len(logprobs), p=np.exp(scaled - logsumexp(scaled)))
         top = tuple(self.one(place, column, logprobs) for column in order)
@@ -313,6 +318,38 @@ def test_a_locked_temperature_accuses_nobody(whole: Profile, temperature: float)
                 found = audited(server.url, whole, seed=seed, max_tokens=600)
                 assert (found.test, found.outcome) == ("sampled", "inconclusive")
                 assert "text at temperature 1 was read instead" in "; ".join(found.findings)
+
+
+@pytest.mark.parametrize(("name", "outcome"), [("reference", "consistent"), ("w4", "inconsistent")])
+def test_what_llamacpp_draws_is_foretold(whole: Profile, name: str, outcome: str) -> None:
+    with MockServer(Server(whole, whole.of(name), no_logprobs, foretold=True), key=KEY) as server:
+        found = audited(server.url, whole, test="seeded")
+    assert (found.test, found.outcome, found.missing) == ("seeded", outcome, ())
+    assert found.answer_tokens < 200
+
+
+@pytest.mark.parametrize("as_said", [True, False])
+def test_where_llamacpp_refuses_temperature_0_its_numbers_are_used_if_they_are_its_seeds(
+    whole: Profile, as_said: bool
+) -> None:
+    with (
+        MockServer(Server(whole, (0,), refusing_cold, foretold=as_said), key=KEY) as server,
+        HttpGenerator(server.url, model="mock", key_env="SOME_KEY", dialect="llamacpp", patience=PATIENCE) as engine,
+    ):
+        found = audit(engine, whole, AuditPlan(top=TOP, max_tokens=300))
+    assert found.test == ("seeded" if as_said else "sampled")
+    assert found.outcome == ("consistent" if as_said else "inconclusive")
+    assert any("cannot be foretold from its seeds" in one for one in found.findings) is not as_said
+
+
+@pytest.mark.parametrize("temperature", [0.7, None])
+def test_what_cannot_be_foretold_accuses_nobody(whole: Profile, temperature: float | None) -> None:
+    """A locked temperature with the numbers of the seeds; numbers of the server's own."""
+    answers = Server(whole, (0,), no_logprobs, temperature=temperature, foretold=temperature is not None)
+    with MockServer(answers, key=KEY) as server:
+        found = audited(server.url, whole, test="seeded")
+    assert found.outcome == "inconclusive"
+    assert "cannot be foretold from its seeds" in found.words
 
 
 def test_samples_from_a_cache_are_no_samples(whole: Profile) -> None:

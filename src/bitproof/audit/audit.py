@@ -2,8 +2,8 @@
 
 The best test that the endpoint's access allows is taken, found with the first answers: top logprobs of a prompt that
 holds the reference's answer, top logprobs of answers, the logprob of the chosen token, text at temperature 0, text at
-temperature 1. Probes are asked in an order that a seed draws, until the test decides or the budget is spent. Three
-outcomes:
+temperature 1, with known random numbers where the server is llama.cpp. Probes are asked in an order that a seed draws,
+until the test decides or the budget is spent. Three outcomes:
 
 - **inconsistent**: the reference is ruled out;
 - **consistent**: every variant of the profile is, its equals apart, and the reference is not;
@@ -22,7 +22,7 @@ from bitproof.audit.equals import equals, spread_nats
 from bitproof.audit.logprobs import LogprobTest
 from bitproof.audit.naming import namer_of
 from bitproof.audit.observe import Reader, Reading, probe_order, probe_requests, sampled_requests
-from bitproof.audit.plan import BUDGETS, AuditPlan, TestName
+from bitproof.audit.plan import BUDGETS, NAMED_AFTER, AuditPlan, TestName
 from bitproof.audit.preflight import alternatives, enough_said, logprob_fault, rounding_fault
 from bitproof.audit.profile import REFERENCE, Profile
 from bitproof.audit.prompts import as_answer, prompt_fault, prompt_requests
@@ -30,7 +30,8 @@ from bitproof.audit.purse import Purse
 from bitproof.audit.repeats import Samples, logprobs_again, texts_again
 from bitproof.audit.reporting import Gathered, report_of
 from bitproof.audit.results import AuditReport
-from bitproof.audit.standing import Standing
+from bitproof.audit.seeded import TOP_K, seeded_tables_of, uniform_of
+from bitproof.audit.standing import Standing, kept
 from bitproof.audit.text import SAMPLERS, TextTest, tables_of
 from bitproof.engines.generation import Completion, Generator, Request
 from bitproof.errors import UsageError
@@ -38,7 +39,6 @@ from bitproof.types import Progress
 
 __all__ = ["audit"]
 
-NAMED_AFTER: dict[TestName, int] = {"prompt-logprobs": 5, "top-logprobs": 40, "logprob": 120, "text": 400, "sampled": 0}
 PROMPT_DIALECTS = ("vllm", "openai")  # it is not known of any server of the second that it gives no prompt logprobs
 FIRST_ANSWERS, MORE_ANSWERS = 3, 8  # by then it is known whose tokens they are, and what their logprobs are fit for
 FEWEST_NAMED = 5  # answers before a name: all of them from a variant that answers a quarter has a chance of .001
@@ -80,9 +80,9 @@ def audit(
 
 class _Audit:
     def __init__(self, engine: Generator, profile: Profile, plan: AuditPlan, progress: Progress | None) -> None:
-        self.profile, self.plan, self.progress = profile, plan, progress
+        self.profile, self.plan, self.progress, self._engine = profile, plan, progress, engine
         self.kind: TestName | None = plan.test
-        top = {"logprob": 1, "text": 0, "sampled": 0}.get(plan.test or "", plan.top)
+        top = {"logprob": 1, "text": 0, "seeded": 0, "sampled": 0}.get(plan.test or "", plan.top)
         self.reader, self.floor_nats = Reader(profile), spread_nats(profile)
         purse = Purse(max_cost_usd=plan.max_cost_usd, price=plan.price)
         self.talk = Conversation(engine, top=top, purse=purse, see=partial(as_answer, profile))
@@ -94,6 +94,7 @@ class _Audit:
         self.noticed: list[str] = []
         self.lacking: list[str] = []  # what keeps a verdict from being given
         self._first: list[Completion] = []  # answers that wait until a test is chosen
+        self._drawn: dict[str, float] = {}  # the random number of each answer, as llama.cpp draws it, by its key
         self._words_only = False  # tokens have other names than the reference's
 
     @property
@@ -104,7 +105,7 @@ class _Audit:
     def run(self) -> Standing | None:
         """Ask; how things stand after the last answer, for a report."""
         standing = None
-        if self.kind != "sampled":
+        if self.kind not in ("seeded", "sampled"):
             order = probe_order(self.profile, seed=self.plan.seed)
             if self._prompts:
                 standing = self._prompted(order)
@@ -115,6 +116,8 @@ class _Audit:
                 self._warm(self.talk.warm)
             elif standing and standing.outcome != "inconclusive" and not self.lacking:
                 standing = self._ask_again(standing)
+        if self.kind == "seeded":
+            standing = self._sampled()
         if self.kind == "sampled":
             standing = self._sampled()
         if self.talk.broken:
@@ -168,7 +171,7 @@ class _Audit:
                 if self.lacking:
                     break
                 continue
-            standing = _kept(standing, self._look())
+            standing = kept(standing, self._look())
             if self.lacking or self._settled(standing):
                 break
         return standing
@@ -184,20 +187,32 @@ class _Audit:
         return standing.clear and enough is not None and len(self.talk.answered) >= enough
 
     def _sampled(self) -> Standing | None:
-        """First tokens at temperature 1, over and over, unless they come from a cache."""
-        self.test = TextTest(tables_of(self.profile, SAMPLERS), alpha=self.plan.alpha, ignored=self.equals)
+        """First tokens at temperature 1, over and over, unless they come from a cache.
+
+        Where the random numbers should be known and are not, a plan that leaves the test open goes on without.
+        """
+        seeded, seed = self.kind == "seeded", self.plan.seed
+        tables = seeded_tables_of(self.profile) if seeded else tables_of(self.profile, SAMPLERS)
+        self.test = TextTest(tables, alpha=self.plan.alpha, ignored=self.equals)
         samples = Samples(self.profile)
         standing: Standing | None = None
-        order = probe_order(self.profile, seed=self.plan.seed)
-        for request in islice(sampled_requests(self.profile, order, seed=self.plan.seed), self.budget):
+        order = probe_order(self.profile, seed=seed)
+        requests = sampled_requests(self.profile, order, seed=seed, top_k=TOP_K if seeded else 0)
+        for request in islice(requests, self.budget):
             completion = self._ask(request)
             if completion is None:
                 break
             self._first.append(completion)
-            standing = self._look() or standing
+            self._drawn[completion.key] = uniform_of(request.seed)
+            standing = kept(standing, self._look())
             if fault := samples.fault(completion):
                 self.lacking.append(fault)
-            if self.lacking or (standing and standing.outcome != "inconclusive"):
+            if seeded and standing and standing.sampler:
+                why = f"its tokens are drawn with {standing.sampler}, and cannot be foretold from its seeds"
+                self.talk.set_aside()
+                self._take_instead("sampled", why)
+                return None
+            if self.lacking or self._settled(standing):
                 break
         return standing
 
@@ -220,6 +235,8 @@ class _Audit:
             seen = replace(completion, logprobs=None) if self._words_only else completion
             readings = [] if unread else self.reader.read(seen)
             self.readings[completion.key] = readings
+            if self.kind == "seeded":
+                readings = [replace(one, drawn=self._drawn[completion.key]) for one in readings]
             if isinstance(self.test, LogprobTest):  # a token with fewer logprobs than expected would look far away
                 few = [max(1, len(token.top)) < self.test.top for token in completion.logprobs or ()]
                 readings = [one for one, left_out in zip(readings, few, strict=False) if not left_out]
@@ -277,18 +294,15 @@ class _Audit:
         return again.standing
 
     def _warm(self, why: str) -> None:
-        """Temperature 0 cannot be relied on: take text at temperature 1 where the plan leaves the test open."""
+        """Temperature 0 cannot be relied on: take text at temperature 1."""
+        self._take_instead("seeded" if getattr(self._engine, "dialect", "") == "llamacpp" else "sampled", why)
+
+    def _take_instead(self, kind: TestName, why: str) -> None:
+        """Go on with another test, where the plan leaves that open."""
         if self.plan.test is not None:
             self.lacking.append(why)
             return
         self.noticed.append(f"{why}; text at temperature 1 was read instead")
-        self.kind, self.test = "sampled", None
+        self.kind, self.test = kind, None
         self.readings.clear()
         self._first.clear()
-
-
-def _kept(before: Standing | None, now: Standing | None) -> Standing | None:
-    """How things stand now; a verdict that was reached stays."""
-    if before is None or now is None or before.outcome == "inconclusive":
-        return now or before
-    return replace(now, outcome=before.outcome, excluded=tuple(dict.fromkeys((*before.excluded, *now.excluded))))

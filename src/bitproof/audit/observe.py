@@ -61,8 +61,8 @@ def probe_requests(profile: Profile, probes: Sequence[int], *, top_logprobs: int
     ]
 
 
-def sampled_requests(profile: Profile, order: Sequence[int], *, seed: int) -> Iterator[Request]:
-    """Requests for first tokens at temperature 1, without an end, under the key PROBE.SAMPLE."""
+def sampled_requests(profile: Profile, order: Sequence[int], *, seed: int, top_k: int = 0) -> Iterator[Request]:
+    """Requests for first tokens at temperature 1, without an end, under the key PROBE.SAMPLE; each has its own seed."""
     asked = Counter[int]()
     for probe in sampling_order(profile, order):
         sample, asked[probe] = asked[probe], asked[probe] + 1
@@ -71,7 +71,8 @@ def sampled_requests(profile: Profile, order: Sequence[int], *, seed: int) -> It
             messages=(Message(role="user", content=profile.probes[probe]),),
             max_tokens=1,
             temperature=1.0,
-            seed=seed * 1_000_003 + sample,
+            seed=((seed * 1_000_003 + sample) * 8191 + probe) % (1 << 31),
+            top_k=top_k,
         )
 
 
@@ -81,12 +82,13 @@ class Reading:
 
     `column` is the token's among the candidates, the number of candidates where it is none of them; `said` are the
     columns and logprobs in nats that came with it, likeliest first. Where the path was given, the token is the one that
-    would have been answered there.
+    would have been answered there. `drawn` is the number of [0, 1) that drew it, where that is known.
     """
 
     row: int
     column: int
     said: tuple[tuple[int, float], ...] = ()
+    drawn: float = 0.0
 
 
 class Reader:

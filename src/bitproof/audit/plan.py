@@ -7,18 +7,28 @@ from typing import Literal
 
 from bitproof.audit.purse import Price
 
-__all__ = ["BUDGETS", "TESTS", "AuditPlan", "TestName"]
+__all__ = ["BUDGETS", "NAMED_AFTER", "TESTS", "AuditPlan", "TestName"]
 
-TestName = Literal["prompt-logprobs", "top-logprobs", "logprob", "text", "sampled"]
-TESTS: tuple[TestName, ...] = ("prompt-logprobs", "top-logprobs", "logprob", "text", "sampled")
+TestName = Literal["prompt-logprobs", "top-logprobs", "logprob", "text", "seeded", "sampled"]
+TESTS: tuple[TestName, ...] = ("prompt-logprobs", "top-logprobs", "logprob", "text", "seeded", "sampled")
 BUDGETS: dict[TestName, int] = {
     "prompt-logprobs": 60,
     "top-logprobs": 60,
     "logprob": 200,
     "text": 2000,
+    "seeded": 1000,
     "sampled": 5000,
 }
 """Answer tokens, at most, by test."""
+NAMED_AFTER: dict[TestName, int] = {
+    "prompt-logprobs": 5,
+    "top-logprobs": 40,
+    "logprob": 120,
+    "text": 400,
+    "seeded": 400,
+    "sampled": 0,
+}
+"""Answer tokens after which it is not asked further for a name, where the reference is ruled out."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -259,7 +259,7 @@ def _result(one: _Provider, claims: Sequence[Claim], asked: Asked | None, costin
 
 def _agreement(report: AuditReport | None) -> Share:
     """The share of probes whose answer is the reference's own, as far as both go."""
-    if report is None or report.test == "sampled":
+    if report is None or report.test in ("seeded", "sampled"):
         return NotMeasured("sampled answers are not compared" if report else "no probe was asked")
     pairs = [(one.text, one.reference) for one in report.answers if not one.error and one.reference and one.text]
     if not pairs:

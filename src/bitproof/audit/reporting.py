@@ -73,7 +73,7 @@ def report_of(
         explains = standing is not None and standing.outcome == "inconsistent"
         (missing if explains else noticed).append(found.other_prompts)
     readings = [reading for group in found.readings.values() for reading in group]
-    meter = meter_of(profile) if found.kind != "sampled" else None
+    meter = meter_of(profile) if found.kind not in ("seeded", "sampled") else None
     residuals, expected = _residuals(profile, test)
     report = AuditReport(
         endpoint=public_address(endpoint) or endpoint.partition("?")[0],

@@ -35,7 +35,7 @@ class AuditReport:
     model: str
     reference: str
     profile_digest: str
-    test: str  # "prompt-logprobs", "top-logprobs", "logprob", "text" or "sampled"
+    test: str  # "prompt-logprobs", "top-logprobs", "logprob", "text", "seeded" or "sampled"
     outcome: Outcome
     words: str  # the verdict in a sentence
     closest: tuple[str, ...]

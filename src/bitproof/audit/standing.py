@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
 import numpy as np
@@ -22,6 +22,7 @@ __all__ = [
     "Test",
     "credible",
     "fitting",
+    "kept",
     "settled",
 ]
 
@@ -89,3 +90,10 @@ def settled(probability: dict[str, float], outcome: Outcome) -> dict[str, float]
     left = {name: p for name, p in probability.items() if name != MIXED}
     total = sum(left.values()) or 1.0
     return {name: p / total for name, p in left.items()}
+
+
+def kept(before: Standing | None, now: Standing | None) -> Standing | None:
+    """How things stand now; a verdict that was reached stays."""
+    if before is None or now is None or before.outcome == "inconclusive":
+        return now or before
+    return replace(now, outcome=before.outcome, excluded=tuple(dict.fromkeys((*before.excluded, *now.excluded))))

@@ -23,6 +23,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 from math import log
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,7 +44,7 @@ from bitproof.audit.standing import (
     settled,
 )
 
-__all__ = ["AS_ASKED", "SAMPLERS", "TextTables", "TextTest", "tables_of"]
+__all__ = ["AS_ASKED", "SAMPLERS", "Likelihoods", "TextTables", "TextTest", "tables_of"]
 
 Floats = NDArray[np.float64]
 NOISE_FACTORS = (0.25, 0.5, 1.0, 1.5)  # of a model's own noise: engines between float32 and half again its arithmetics
@@ -60,6 +61,30 @@ SAMPLERS = (
 )
 
 
+class Likelihoods(NamedTuple):
+    """Log likelihoods of some tokens together, under every hypothesis."""
+
+    models: Floats  # [names, settings]
+    noise: Floats  # [noises] on the reference's logits that no benign engine makes
+    unrelated: Floats  # [variants, settings]: errors as large as a variant's, in no direction
+
+
+class Tables(Protocol):
+    """What a test reads: settings are noises of an engine or samplers, `usual` [settings] are those asked for.
+
+    `samplers` says how tokens are drawn in each setting; None at temperature 0.
+    """
+
+    names: tuple[str, ...]
+    samplers: Sequence[object] | None
+    usual: NDArray[np.bool_]
+    n_noises: int
+    n_variants: int
+
+    def likelihoods(self, readings: list[Reading]) -> Likelihoods:
+        """Of the tokens of one request together."""
+
+
 class TextTables:
     """Log likelihoods of every token under every hypothesis; made once for a profile, for any number of audits.
 
@@ -67,7 +92,8 @@ class TextTables:
     """
 
     def __init__(self, profile: Profile, samplers: Sequence[Sampler] | None = None) -> None:
-        self.names, self.samplers = profile.names, samplers
+        self.names = profile.names
+        self.samplers: Sequence[object] | None = samplers
         self.of_noise = np.zeros((0, len(profile.places), profile.candidates.shape[1] + 1))
         self.of_unrelated = self.of_noise[None]  # [variants, settings, places, width + 1]
         if samplers is None:
@@ -84,6 +110,15 @@ class TextTables:
             found = [[sampled(profile, profile.of(name), one) for one in samplers] for name in self.names]
             self.usual = np.array([one == AS_ASKED for one in samplers])
         self.of_models = np.array(found)  # [names, settings, places, width + 1]
+        self.n_noises, self.n_variants = len(self.of_noise), len(self.of_unrelated)
+
+    def likelihoods(self, readings: list[Reading]) -> Likelihoods:
+        """Of the tokens of one request together."""
+        rows = np.array([reading.row for reading in readings])
+        columns = np.array([reading.column for reading in readings])
+        return Likelihoods(
+            *(table[..., rows, columns].sum(-1) for table in (self.of_models, self.of_noise, self.of_unrelated))
+        )
 
 
 @lru_cache(maxsize=4)
@@ -95,13 +130,13 @@ def tables_of(profile: Profile, samplers: tuple[Sampler, ...] | None = None) -> 
 class TextTest:
     """Reads tokens one request after another; `ignored` names need not be ruled out: the reference's equals."""
 
-    def __init__(self, tables: TextTables, *, alpha: float, ignored: Sequence[str] = ()) -> None:
+    def __init__(self, tables: Tables, *, alpha: float, ignored: Sequence[str] = ()) -> None:
         self.alpha = alpha
         self._tables, self._ignored = tables, set(ignored)
         self._names, self._samplers, self._usual = tables.names, tables.samplers, tables.usual
-        self._total = np.zeros(tables.of_models.shape[:2])
-        self._noise_total = np.zeros(len(tables.of_noise))
-        self._unrelated = np.zeros(tables.of_unrelated.shape[:2])
+        self._total = np.zeros((len(tables.names), len(tables.usual)))
+        self._noise_total = np.zeros(tables.n_noises)
+        self._unrelated = np.zeros((tables.n_variants, 1))
         self._mixed_total = np.zeros((len(self._names), len(MIXED_SHARES)))
         self._read = 0
 
@@ -109,13 +144,11 @@ class TextTest:
         """Take in the tokens of one request."""
         if not readings:
             return
-        rows = np.array([reading.row for reading in readings])
-        columns = np.array([reading.column for reading in readings])
-        request = self._tables.of_models[:, :, rows, columns].sum(-1)
-        self._total += request
-        self._noise_total += self._tables.of_noise[:, rows, columns].sum(-1)
-        self._unrelated += self._tables.of_unrelated[:, :, rows, columns].sum(-1)
-        usual = _mean(request[:, self._usual])
+        request = self._tables.likelihoods(readings)
+        self._total += request.models
+        self._noise_total += request.noise
+        self._unrelated = self._unrelated + request.unrelated
+        usual = _mean(request.models[:, self._usual])
         for number, share in enumerate(MIXED_SHARES):
             self._mixed_total[:, number] += np.logaddexp(log(1 - share) + usual[0], log(share) + usual)
         self._read += len(readings)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from bitproof.cli.closed import Endpoint
 
 FORMS = (".html", ".json")
-TESTS = ("auto", "prompt-logprobs", "top-logprobs", "logprob", "text", "sampled")
+TESTS = ("auto", "prompt-logprobs", "top-logprobs", "logprob", "text", "seeded", "sampled")
 QUESTIONS = 40
 
 usd = click.FloatRange(min=0)
@@ -182,7 +182,9 @@ def _estimate(profile: Profile, plan: AuditPlan) -> None:
     said = []
     for kind in (plan.test,) if plan.test else ("top-logprobs", "text"):
         answers = plan.max_tokens or BUDGETS[kind]
-        n = answers if kind == "sampled" else min(answers, 2 * len(profile.probes))  # each may be asked again
+        n = (
+            answers if kind in ("seeded", "sampled") else min(answers, 2 * len(profile.probes))
+        )  # each may be asked again
         most = Bill(n, n * (max(profile.prompt_tokens) + profile.path.shape[1]), answers)  # a prompt may hold an answer
         money = f", {most.usd(plan.price):.2g} USD" if plan.price else ""
         said.append(f"{most.answer_tokens:,} answer tokens and {most.prompt_tokens:,} prompt tokens{money}")

@@ -291,6 +291,8 @@ class EmulatedGenerator:
         seed = np.random.SeedSequence([request.seed, position])
         noise = torch.from_numpy(np.random.default_rng(seed).gumbel(size=len(logits)))
         scaled = logits.double() / request.temperature
+        if request.top_k:
+            scaled[scaled < scaled.topk(min(request.top_k, len(scaled))).values[-1]] = -torch.inf
         if request.top_p < 1:
             probability, order = torch.softmax(scaled, -1).sort(descending=True)
             scaled[order[probability.cumsum(-1) - probability >= request.top_p]] = -torch.inf

@@ -44,8 +44,8 @@ class Request:
     """One answer to be generated, asked for by messages, by token ids, or by both (the same prompt twice).
 
     An engine that takes token ids uses `prompt_ids`, so that nothing is left to its chat template; another one uses
-    `messages`. `seed` and `top_p` have no effect at temperature 0. `draft_ids` is an answer that is already there, the
-    reference's own: an engine that can scores it in the same pass, see `Completion.forced`.
+    `messages`. `seed`, `top_k` and `top_p` have no effect at temperature 0. `draft_ids` is an answer that is already
+    there, the reference's own: an engine that can scores it in the same pass, see `Completion.forced`.
     """
 
     key: str  # the caller's name for it, given back in the completion
@@ -55,6 +55,7 @@ class Request:
     schema: dict[str, Any] | None = None  # the JSON schema that decoding is guided by
     max_tokens: int = 64
     temperature: float = 0.0
+    top_k: int = 0  # tokens to draw from, the likeliest; 0 draws from all
     top_p: float = 1.0
     seed: int = 0
     stop: tuple[str, ...] = ()

@@ -39,7 +39,7 @@ FINISHES: dict[str, Finish] = {
     "max_tokens": "length",
 }
 # llama.cpp samples from what these leave over unless it is told otherwise.
-LLAMACPP_PLAIN = {"top_k": 0, "min_p": 0.0, "repeat_penalty": 1.0}
+LLAMACPP_PLAIN = {"min_p": 0.0, "repeat_penalty": 1.0}
 # Of its own form, what is read: left out are the prompt's text and all settings, which are most of an answer.
 LLAMACPP_FIELDS = [
     "content",
@@ -62,9 +62,9 @@ def body_of(request: Request, dialect: Dialect, *, by_ids: bool, stream: bool, l
     if request.temperature > 0:
         body |= {"top_p": request.top_p, "seed": request.seed}
         if dialect == "llamacpp":
-            body |= LLAMACPP_PLAIN
+            body |= {"top_k": request.top_k, **LLAMACPP_PLAIN}
         if dialect == "vllm":
-            body |= {"top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}
+            body |= {"top_k": request.top_k, "min_p": 0.0, "repetition_penalty": 1.0}
     if request.stop:
         body["stop"] = list(request.stop)
     if request.schema is not None:

@@ -67,8 +67,8 @@ def canned(answers: Mapping[str, str], otherwise: Answerer = echo) -> Answerer:
 class TinyModel:
     """A random model over bytes: every next token is drawn from logits that hang on the last `order` tokens and `seed`.
 
-    It has exact logprobs, samples by temperature, top_p and seed, and guides its answers by a schema or a tool that is
-    required only in so far as it answers with the smallest value allowed.
+    It has exact logprobs, samples by temperature, top_k, top_p and seed, and guides its answers by a schema or a tool
+    that is required only in so far as it answers with the smallest value allowed.
     """
 
     def __init__(self, *, seed: int = 0, order: int = 3, spread: float = 3.0, end_logit: float = 2.0) -> None:
@@ -111,7 +111,7 @@ class TinyModel:
         if request.temperature == 0:
             return int(logprobs.argmax())
         scaled = np.exp(logprobs / request.temperature - np.logaddexp.reduce(logprobs / request.temperature))
-        order = np.argsort(-scaled)
+        order = np.argsort(-scaled)[: request.top_k or None]
         kept = order[: int(np.searchsorted(np.cumsum(scaled[order]), request.top_p)) + 1]
         return int(generator.choice(kept, p=scaled[kept] / scaled[kept].sum()))
 

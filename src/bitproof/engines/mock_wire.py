@@ -45,6 +45,7 @@ def request_of(body: dict[str, Any], api: Api, ignores: frozenset[str], fresh_se
         schema=None if "schema" in ignores else guided,
         max_tokens=16 if limit is None or "max_tokens" in ignores else int(limit),
         temperature=1.0 if "temperature" in ignores else float(body.get("temperature", 1.0)),
+        top_k=max(0, int(body.get("top_k") or 0)),
         top_p=float(body.get("top_p", 1.0)),
         seed=fresh_seed if "seed" in ignores or body.get("seed") is None else int(body["seed"]),
         top_logprobs=0 if "logprobs" in ignores else asked,

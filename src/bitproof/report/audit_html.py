@@ -35,7 +35,7 @@ TONES = {"consistent": "pass", "inconsistent": "fail", "inconclusive": "inconclu
 
 def render(report: AuditReport, *, version: str) -> str:
     """The page as text; `version` is bitproof's own. Everything that comes from outside is escaped."""
-    drawn = _by_question(report.answers) if report.test == "sampled" else []
+    drawn = _by_question(report.answers) if report.test in ("seeded", "sampled") else []
     rows = [_drawn(group) for group in drawn[:ROWS]] or _compared(report.answers)
     return (
         environment()
