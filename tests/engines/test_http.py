@@ -103,6 +103,14 @@ def test_a_body_of_ones_own_is_sent_with_every_request_and_is_part_of_the_settin
         assert json.loads(str(engine.settings["body"])) == route
 
 
+def test_what_is_none_in_a_body_is_not_sent() -> None:
+    """A server that refuses fields it does not know, as Mistral refuses a seed."""
+    with MockServer() as server, HttpGenerator(server.url, patience=QUICK, body={"seed": None}) as engine:
+        engine.generate(asked(temperature=1.0, seed=7), lambda completion: None)
+    assert server.bodies[0]["temperature"] == 1.0
+    assert "seed" not in server.bodies[0]
+
+
 def test_a_model_that_is_not_listed_is_asked_for_only_on_demand() -> None:
     with MockServer() as server:
         with HttpGenerator(server.url, model="mine", unlisted=True) as engine:

@@ -214,7 +214,7 @@ def _with_preset(found: Endpoint, name: str, resource: str, where: str) -> Endpo
         protocol=preset.protocol,
         unlisted=preset.unlisted,
         top_logprobs=preset.top_logprobs if found.top_logprobs is None else found.top_logprobs,
-        body={**({"provider": pin} if found.provider else {}), **found.body},
+        body={**dict.fromkeys(preset.refused), **({"provider": pin} if found.provider else {}), **found.body},
     )
 
 

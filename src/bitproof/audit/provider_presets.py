@@ -17,7 +17,8 @@ Protocol = Literal["openai", "anthropic"]
 @dataclass(frozen=True, kw_only=True)
 class Preset:
     """`url` may hold `{resource}`, which the endpoint then names. `key_header` is where the key goes, if not into
-    `Authorization: Bearer`. `unlisted` says that models can be asked for that it does not list.
+    `Authorization: Bearer`. `unlisted` says that models can be asked for that it does not list; `refused` are fields
+    of requests that it does not take.
     """
 
     url: str
@@ -26,6 +27,7 @@ class Preset:
     protocol: Protocol = "openai"
     key_header: str = ""
     unlisted: bool = False
+    refused: tuple[str, ...] = ()
 
 
 PRESETS = {
@@ -40,7 +42,12 @@ PRESETS = {
     ),
     "groq": Preset(url="https://api.groq.com/openai/v1", key_env="GROQ_API_KEY", top_logprobs=0),
     "xai": Preset(url="https://api.x.ai/v1", key_env="XAI_API_KEY", top_logprobs=8),
-    "mistral": Preset(url="https://api.mistral.ai/v1", key_env="MISTRAL_API_KEY", top_logprobs=0),
+    "mistral": Preset(
+        url="https://api.mistral.ai/v1",
+        key_env="MISTRAL_API_KEY",
+        top_logprobs=0,
+        refused=("seed",),  # which it calls random_seed
+    ),
     "azure": Preset(
         url="https://{resource}.openai.azure.com/openai/v1",
         key_env="AZURE_OPENAI_API_KEY",

@@ -9,7 +9,8 @@ A hypothesis is, as at temperature 0, a model and the noise of its engine. The p
 `DRAWS` draws of Gumbel noise on the logits under which u picks it. That the server draws so is not believed: with
 another sampler, or with random numbers of its own, the reference is the reference as well.
 
-Which number was drawn was the idea of Token-DiFR (arXiv 2511.20621), whose score is a margin in Gumbel noise.
+That a known seed makes sampled tokens comparable is the idea of Token-DiFR (arXiv 2511.20621), whose score is a margin
+in Gumbel noise; here it is a likelihood, for a sampler that inverts the cumulative distribution.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ Floats = NDArray[np.float64]
 TOP_K = 20
 DRAWS = 64
 DOUBT = 0.02  # of tokens that are drawn with another number, even where the sampler is known
+KEPT = 2048  # tables of one token: many audits of the same answers need them again
 OWN_NUMBERS = "random numbers of its own"
 OTHERS = tuple(one for one in SAMPLERS if one != AS_ASKED)
 
@@ -78,7 +80,7 @@ class SeededTables:
         self._profile, self._rows = profile, [profile.of(name) for name in profile.names]
         self._unforetold = tables_of(profile, SAMPLERS).of_models  # [names, samplers, places, width + 1]
         self._gumbel = np.random.default_rng(profile.seed).gumbel(size=(DRAWS, profile.candidates.shape[1]))
-        self._of_place = lru_cache(maxsize=None)(self._likely)
+        self._of_place = lru_cache(maxsize=KEPT)(self._likely)
 
     def likelihoods(self, readings: list[Reading]) -> Likelihoods:
         """Of tokens together, each with the number that drew it."""

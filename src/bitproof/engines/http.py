@@ -44,8 +44,9 @@ class HttpGenerator:
     key; the key itself is nowhere stored or shown. `stream` is needed for the time to the first token, and costs some.
     `score_answers`, an attribute, has answers scored where a request brings no draft, as a reference's must be. `api`
     decides how a request that has both token ids and messages is asked: "auto" takes the ids where the server
-    does. `body` is added to the body of every request, such as a gateway's choice of a provider. The server is asked
-    for its models on entering, or at the first request; `unlisted` has a model asked for that it does not list.
+    does. `body` is added to the body of every request, such as a gateway's choice of a provider; what is None in it is
+    left out of them. The server is asked for its models on entering, or at the first request; `unlisted` has a model
+    asked for that it does not list.
 
     Raises UsageError for a URL, a key or a model's name that is wrong, EnvironmentFailed where nothing answers.
     """
@@ -156,7 +157,9 @@ class HttpGenerator:
         reader, completions = RawReader(), list[Completion]()
 
         async def attempt(request: Request) -> Completion:
-            return await self.client.ask(self.client.at(path), {"model": self.model, **self._body, **body}, reader)
+            return await self.client.ask(
+                self.client.at(path), _given({"model": self.model, **self._body, **body}), reader
+            )
 
         self.client.run(self.client.answer([Request(key="", prompt_ids=(0,))], attempt, completions.append))
         if completions[0].error:
@@ -190,7 +193,7 @@ class HttpGenerator:
     async def _answer(self, request: Request, by_ids: bool) -> Completion:
         limit = self._limit
         stream = self.stream and not request.prompt_logprobs  # which come with whole answers only
-        body = body_of(request, self.dialect, by_ids=by_ids, stream=stream, limit=limit) | self._body
+        body = _given(body_of(request, self.dialect, by_ids=by_ids, stream=stream, limit=limit) | self._body)
         url = self.client.at("/completions" if by_ids else "/chat/completions")
         if by_ids and self.dialect == "llamacpp":
             url = self._native
@@ -277,3 +280,8 @@ def _key_advice(key_env: str | None) -> str:
     if key_env is None:
         return "Name the environment variable that holds its key."
     return f"Put a key that is valid there into the environment variable {key_env}."
+
+
+def _given(body: dict[str, Any]) -> dict[str, Any]:
+    """Without what is None."""
+    return {name: value for name, value in body.items() if value is not None}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,8 @@ def write_aside(
             remedy="Free some disk space, or give another --out, and run the same command again: it goes on from here.",
         ) from error
     finally:
-        aside.unlink(missing_ok=True)
+        with suppress(NotADirectoryError):  # where a folder of the path is a file, there is nothing to clear away
+            aside.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
