@@ -92,6 +92,7 @@ def decided(
 def test_a_model_is_told_with_few_tokens(profile, name, outcome):
     found = [decided(profile, profile.of(name)[0], seed) for seed in range(5)]
     assert [standing.outcome for standing, _ in found] == [outcome] * 5
+    assert all(standing.closest == (() if outcome == "inconsistent" else (name,)) for standing, _ in found)
     assert max(n for _, n in found) <= 120
 
 

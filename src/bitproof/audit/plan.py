@@ -25,7 +25,7 @@ NAMED_AFTER: dict[TestName, int] = {
     "top-logprobs": 40,
     "logprob": 120,
     "text": 400,
-    "seeded": 400,
+    "seeded": 0,
     "sampled": 0,
 }
 """Answer tokens after which it is not asked further for a name, where the reference is ruled out."""

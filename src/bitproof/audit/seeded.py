@@ -9,6 +9,9 @@ A hypothesis is, as at temperature 0, a model and the noise of its engine. The p
 `DRAWS` draws of Gumbel noise on the logits under which u picks it. That the server draws so is not believed: with
 another sampler, or with random numbers of its own, the reference is the reference as well.
 
+It gives no names: what noise a variant makes that rounds activations is known of its likeliest tokens, and all twenty
+count here.
+
 That a known seed makes sampled tokens comparable is the idea of Token-DiFR (arXiv 2511.20621), whose score is a margin
 in Gumbel noise; here it is a likelihood, for a sampler that inverts the cumulative distribution.
 """
@@ -73,7 +76,7 @@ class SeededTables:
 
     def __init__(self, profile: Profile) -> None:
         own = (*(f"{sampler}, {OWN_NUMBERS}" for sampler in SAMPLERS), OWN_NUMBERS)
-        self.names = profile.names
+        self.names, self.tells_names = profile.names, False
         self.samplers: Sequence[object] | None = (*(AS_ASKED,) * len(NOISE_FACTORS), *OTHERS, *own)
         self.usual = np.arange(len(self.samplers)) < len(NOISE_FACTORS)
         self.n_noises, self.n_variants = len(OTHER_NOISES), len(profile.names) - 1

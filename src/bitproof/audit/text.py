@@ -72,10 +72,12 @@ class Likelihoods(NamedTuple):
 class Tables(Protocol):
     """What a test reads: settings are noises of an engine or samplers, `usual` [settings] are those asked for.
 
-    `samplers` says how tokens are drawn in each setting; None at temperature 0.
+    `samplers` says how tokens are drawn in each setting; None at temperature 0. `tells_names` is False where what is
+    known of variants is enough to rule models out, and not to name one.
     """
 
     names: tuple[str, ...]
+    tells_names: bool
     samplers: Sequence[object] | None
     usual: NDArray[np.bool_]
     n_noises: int
@@ -92,7 +94,7 @@ class TextTables:
     """
 
     def __init__(self, profile: Profile, samplers: Sequence[Sampler] | None = None) -> None:
-        self.names = profile.names
+        self.names, self.tells_names = profile.names, True
         self.samplers: Sequence[object] | None = samplers
         self.of_noise = np.zeros((0, len(profile.places), profile.candidates.shape[1] + 1))
         self.of_unrelated = self.of_noise[None]  # [variants, settings, places, width + 1]
@@ -194,6 +196,8 @@ class TextTest:
         probability = {name: float(np.exp(value - total)) for name, value in likelihood.items()}
         outcome = self._outcome(excluded)
         probability = settled(probability, outcome)
+        if outcome == "inconsistent" and not self._tables.tells_names:
+            probability = {REFERENCE: probability[REFERENCE], NOISE: 1 - probability[REFERENCE]}
         return Standing(
             outcome=outcome,
             probability=probability,

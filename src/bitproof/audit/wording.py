@@ -33,6 +33,8 @@ def words(report: AuditReport) -> str:
 def _closest(report: AuditReport) -> str:
     if report.closest and report.closest[0] == MIXED:
         return "it answers some requests as the reference would and others not: more than one variant behind one name"
+    if report.test == "seeded":
+        return "which variant or model answers, this test does not say"
     named = [name for name in report.closest if name != MIXED]
     if named and report.probability.get(NOISE, 0.0) < 0.5:
         return f"the closest is {_list(named)}"
