@@ -43,6 +43,7 @@ PROMPT_DIALECTS = ("vllm", "openai")  # it is not known of any server of the sec
 FIRST_ANSWERS, MORE_ANSWERS = 3, 8  # by then it is known whose tokens they are, and what their logprobs are fit for
 FEWEST_NAMED = 5  # answers before a name: all of them from a variant that answers a quarter has a chance of .001
 FEWEST_NAMED_BY_TEXT = 12
+NAMING_SHARE = 2 / 3  # of the budget: to ask the same again takes the rest
 FEWEST_NAMELESS = 20  # answers before it is said that no name fits
 SILENT = 5  # answers without anything to read, and there is nothing
 
@@ -180,7 +181,8 @@ class _Audit:
         """Whether there is nothing left to ask: where the reference is ruled out, a name is worth some more tokens."""
         if standing is None or standing.outcome == "inconclusive":
             return False
-        if standing.outcome == "consistent" or self.talk.spent >= NAMED_AFTER[self.kind or "text"]:
+        enough_spent = min(NAMED_AFTER[self.kind or "text"], NAMING_SHARE * self.budget)
+        if standing.outcome == "consistent" or self.talk.spent >= enough_spent:
             return True
         fewest = FEWEST_NAMED_BY_TEXT if self.kind == "text" else FEWEST_NAMED
         enough = {0: FEWEST_NAMELESS, 1: fewest}.get(len(standing.closest))
