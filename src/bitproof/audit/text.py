@@ -133,7 +133,7 @@ class TextTest:
     """Reads tokens one request after another; `ignored` names need not be ruled out: the reference's equals."""
 
     def __init__(self, tables: Tables, *, alpha: float, ignored: Sequence[str] = ()) -> None:
-        self.alpha = alpha
+        self._limit = log(1 / alpha)
         self._tables, self._ignored = tables, set(ignored)
         self._names, self._samplers, self._usual = tables.names, tables.samplers, tables.usual
         self._total = np.zeros((len(tables.names), len(tables.usual)))
@@ -163,39 +163,11 @@ class TextTest:
         """How things stand; None before the first token."""
         if not self._read:
             return None
-        usual, best = _mean(self._total[:, self._usual]), self._total.max(1)
-        likelihood = dict(zip(self._names, usual.tolist(), strict=True))
-        if self._samplers is not None:  # a model with other sampling is as much that model
-            likelihood = dict(zip(self._names, np.logaddexp(usual, _mean(self._total) - 3).tolist(), strict=True))
-        if len(self._noise_total):
-            likelihood[NOISE] = float(_mean(self._noise_total))
-        rungs = range(1, len(self._names))
-        if rungs:
-            likelihood[MIXED] = float(_mean(self._mixed_total[1:].ravel()))
-        alike = [number for number, name in enumerate(self._names) if name == REFERENCE or name in self._ignored]
-        others = {name: value for name, value in likelihood.items() if name not in {REFERENCE, *self._ignored}}
-        against = float(np.logaddexp.reduce([*others.values()]) - log(max(1, len(others)))) - float(best[alike].max())
-        limit = log(1 / self.alpha)
-        excluded = [name for number, name in enumerate(self._names) if number and usual[0] - best[number] >= limit]
-        kept = [number for number, name in enumerate(self._names) if number and name not in self._ignored]
-        mixed = usual[0] - self._mixed_total[kept] < limit  # [kept, shares] that are not ruled out
-        if kept and not mixed[:, np.array(MIXED_SHARES) >= EVEN_SHARE].any():
-            excluded.append(MIXED)
-        unseen = tuple(self._names[kept[row]] for row in np.flatnonzero(mixed[:, MIXED_SHARES.index(MIXED_SHARE)]))
-        if len(self._noise_total) and usual[0] - self._noise_total.max() >= limit:
-            excluded.append(NOISE)
-        if others and against >= limit:
-            excluded.insert(0, REFERENCE)
-        if rungs:
-            likelihood[MIXED] += log(MIXED_PRIOR * len(rungs))
-        if self._unrelated.size:  # as likely as all names together
-            likelihood[NOISE] = float(_mean(np.append(self._noise_total, _mean(self._unrelated)))) + log(
-                len(self._names)
-            )
-        total = np.logaddexp.reduce([*likelihood.values()])
-        probability = {name: float(np.exp(value - total)) for name, value in likelihood.items()}
+        usual = _mean(self._total[:, self._usual])
+        likelihood, mixed = self._likelihood(usual), self._mixed_left(usual)
+        excluded = self._excluded(likelihood, usual, mixed)
         outcome = self._outcome(excluded)
-        probability = settled(probability, outcome)
+        probability = settled(self._posterior(likelihood), outcome)
         if outcome == "inconsistent" and not self._tables.tells_names:
             probability = {REFERENCE: probability[REFERENCE], NOISE: 1 - probability[REFERENCE]}
         return Standing(
@@ -204,9 +176,55 @@ class TextTest:
             closest=fitting(probability, nameless=NAMELESS if outcome == "inconsistent" else 0.5),
             clear=not NAMELESS < probability.get(NOISE, 0.0) < 1 - NAMELESS,
             excluded=tuple(excluded),
-            unseen=unseen,
-            sampler=self._sampler(probability),
+            unseen=tuple(name for name, shares in mixed.items() if MIXED_SHARE in shares),
+            sampler=self._sampler(),
         )
+
+    def _likelihood(self, usual: Floats) -> dict[str, float]:
+        """Log likelihoods of the names, of noise and of a mixture; `usual` [names] are those as asked for."""
+        likelihood = dict(zip(self._names, usual.tolist(), strict=True))
+        if self._samplers is not None:  # a model with other sampling is as much that model
+            likelihood = dict(zip(self._names, np.logaddexp(usual, _mean(self._total) - 3).tolist(), strict=True))
+        if len(self._noise_total):
+            likelihood[NOISE] = float(_mean(self._noise_total))
+        if len(self._names) > 1:
+            likelihood[MIXED] = float(_mean(self._mixed_total[1:].ravel()))
+        return likelihood
+
+    def _mixed_left(self, usual: Floats) -> dict[str, list[float]]:
+        """The shares of requests that each variant may answer, of those that it is not ruled out of."""
+        return {
+            name: [share for share, total in zip(MIXED_SHARES, shares, strict=True) if usual[0] - total < self._limit]
+            for name, shares in zip(self._names[1:], self._mixed_total[1:].tolist(), strict=True)
+            if name not in self._ignored
+        }
+
+    def _excluded(self, likelihood: dict[str, float], usual: Floats, mixed: dict[str, list[float]]) -> list[str]:
+        """What is ruled out: the reference by all alternatives together, each of them by the reference."""
+        best = self._total.max(1)
+        alike = [number for number, name in enumerate(self._names) if name == REFERENCE or name in self._ignored]
+        others = [value for name, value in likelihood.items() if name not in {REFERENCE, *self._ignored}]
+        excluded = []
+        if others and _mean(np.array(others)) - best[alike].max() >= self._limit:
+            excluded.append(REFERENCE)
+        excluded += [
+            name for name, most in zip(self._names[1:], best[1:], strict=True) if usual[0] - most >= self._limit
+        ]
+        if mixed and not any(share >= EVEN_SHARE for shares in mixed.values() for share in shares):
+            excluded.append(MIXED)
+        if len(self._noise_total) and usual[0] - self._noise_total.max() >= self._limit:
+            excluded.append(NOISE)
+        return excluded
+
+    def _posterior(self, likelihood: dict[str, float]) -> dict[str, float]:
+        """All names as likely before; noise, and errors in no direction, as likely as all of them together."""
+        weighed = dict(likelihood)
+        if MIXED in weighed:
+            weighed[MIXED] += log(MIXED_PRIOR * (len(self._names) - 1))
+        if self._unrelated.size:
+            weighed[NOISE] = float(_mean(np.append(self._noise_total, _mean(self._unrelated)))) + log(len(self._names))
+        total = np.logaddexp.reduce([*weighed.values()])
+        return {name: float(np.exp(value - total)) for name, value in weighed.items()}
 
     def _outcome(self, excluded: list[str]) -> Outcome:
         if REFERENCE in excluded:
@@ -216,14 +234,14 @@ class TextTest:
         wanted |= {NOISE} if len(self._noise_total) else set()
         return "inconclusive" if wanted - set(excluded) else "consistent"
 
-    def _sampler(self, probability: dict[str, float]) -> str:
+    def _sampler(self) -> str:
         """The sampler that explains the tokens, where that is not the one asked for."""
         if self._samplers is None:
             return ""
         asked = float(self._total[:, self._usual].max())
         best = int(np.argmax(self._total.max(0)))
         found = self._samplers[best]
-        return str(found) if float(self._total.max()) - asked >= log(len(self._samplers) / self.alpha) else ""
+        return str(found) if float(self._total.max()) - asked >= log(len(self._samplers)) + self._limit else ""
 
 
 def _in_no_direction(profile: Profile, of_models: Floats, noise_nats: dict[str, float]) -> Floats:
