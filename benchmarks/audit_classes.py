@@ -53,6 +53,7 @@ DECOYS = (
     "decoy-system",
     "decoy-finetune",
     "decoy-finetune-longer",
+    "decoy-finetune-code",
     "decoy-sibling",
     "decoy-temperature",
 )

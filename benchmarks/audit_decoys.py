@@ -1,17 +1,19 @@
 """Models that an audit must not take for a precision: made from the master, each by what its name says.
 
 `decoy-template` has another chat template, `decoy-finetune` a little training on Python's own documentation,
-`decoy-finetune-longer` more of it on other text, `decoy-sibling` three blocks fewer and was healed on the master's
-distributions, `gptq-other` and `awq-other` are another toolkit's INT4 on other calibration text. Everything is seeded.
-Training is in float32 with matrix products in bfloat16, on text that no probe comes from.
+`decoy-finetune-longer` more of it on other text, `decoy-finetune-code` as little on source code, `decoy-sibling` three
+blocks fewer and was healed on the master's distributions, `gptq-other` and `awq-other` are another toolkit's INT4 on
+other calibration text. Everything is seeded. Training is in float32 with matrix products in bfloat16, on text that no
+probe comes from.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from pydoc_data.topics import topics
 from random import Random
@@ -34,6 +36,7 @@ TEMPLATE = (
 ROW = 128  # tokens of a training row, two of them a step
 FINETUNE_STEPS, FINETUNE_RATE = 40, 2e-5
 LONGER_STEPS, LONGER_RATE = 120, 1e-5
+CODE_STEPS, CODE_RATE = 60, 2e-5
 PRUNED_BLOCKS, HEAL_STEPS, HEAL_RATE = (12, 17, 22), 100, 2e-4
 
 
@@ -55,6 +58,15 @@ def finetuned_longer(master: Path, out: Path) -> None:
     """The master after three times as many, smaller steps on the classes of the calibration text."""
     model = _model(master)
     _train(model, _batches(calibration(master, LONGER_STEPS, seed=2), LONGER_STEPS), LONGER_RATE, teacher=None)
+    _write(master, out, model.state_dict())
+
+
+def finetuned_on_code(master: Path, out: Path) -> None:
+    """The master after as light a training on the source of asyncio."""
+    model = _model(master)
+    files = sorted(Path(asyncio.__file__).parent.glob("*.py"))
+    rows = _rows(load(master).tokenizer, [file.read_text(encoding="utf-8") for file in files])
+    _train(model, _batches(rows, CODE_STEPS), CODE_RATE, teacher=None)
     _write(master, out, model.state_dict())
 
 
@@ -81,8 +93,7 @@ def documentation(tokenizer: Any) -> Tensor:
     """Python's help topics as rows of token ids [n, ROW], shuffled."""
     names = sorted(topics)
     Random(0).shuffle(names)
-    ids = [token for name in names for token in tokenizer(topics[name])["input_ids"]]
-    return torch.tensor(ids[: len(ids) // ROW * ROW]).reshape(-1, ROW)
+    return _rows(tokenizer, [topics[name] for name in names])
 
 
 def other_toolkit(recipe: str, n_rows: int) -> Maker:
@@ -103,10 +114,17 @@ MAKERS: dict[str, Maker] = {
     "decoy-template": other_template,
     "decoy-finetune": finetuned,
     "decoy-finetune-longer": finetuned_longer,
+    "decoy-finetune-code": finetuned_on_code,
     "decoy-sibling": sibling,
     "gptq-other": other_toolkit("gptq", 16),
     "awq-other": other_toolkit("awq", 4),
 }
+
+
+def _rows(tokenizer: Any, texts: Sequence[str]) -> Tensor:
+    """Texts one after another as rows of token ids [n, ROW]."""
+    ids = [token for text in texts for token in tokenizer(text)["input_ids"]]
+    return torch.tensor(ids[: len(ids) // ROW * ROW]).reshape(-1, ROW)
 
 
 def _model(master: Path) -> Any:

@@ -29,7 +29,8 @@ from bitproof.audit.standing import MIXED
 from bitproof.engines.generation import Completion, OnCompletion, Request
 
 ENGINES = ("vllm-batched", "llamacpp")
-DECOYS = ("decoy-template", "decoy-system", "decoy-finetune", "decoy-finetune-longer", "decoy-sibling")
+FINETUNES = ("decoy-finetune", "decoy-finetune-longer", "decoy-finetune-code")
+DECOYS = ("decoy-template", "decoy-system", *FINETUNES, "decoy-sibling")
 SHARE, OTHER = 0.25, "w4a16-rtn-g64"
 UNKNOWN = ("gptq-other", "awq-other")
 TESTS: dict[str, TestName] = {"top-20": "top-logprobs", "text": "text", "sampled": "sampled"}
