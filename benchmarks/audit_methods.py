@@ -22,7 +22,7 @@ from bitproof.audit.equals import equals
 from bitproof.audit.logprobs import LogprobTest
 from bitproof.audit.naming import namer_of
 from bitproof.audit.observe import SHORT_QUESTIONS, Reader, Reading, probe_order
-from bitproof.audit.plan import BUDGETS
+from bitproof.audit.plan import BUDGETS, DRAWN
 from bitproof.audit.probes import probe_texts
 from bitproof.audit.profile import REFERENCE, read_profile
 from bitproof.audit.seeded import seeded_tables_of, uniform_of
@@ -35,7 +35,6 @@ TEST_OF = {"top-20": "top-logprobs", "top-5": "top-logprobs"}
 SELDOM = 20  # a test of samples looks every twentieth of what it has; an audit looks after every token
 SEED = 1  # of the hold-out prompts
 POOL = 240
-SAMPLED = ("sampled", "seeded")
 SEVERAL = 3  # times as many questions as there are samples: those without any are passed over
 
 
@@ -91,7 +90,7 @@ class Bench:
     def asked(self, engine: str, served: str, access: str) -> list[Asked]:
         """Every answer, as `access` shows it: "top-20", "top-5", "logprob", "text", "sampled" or "seeded"."""
         _, answers = read_answers(self.answers / engine / served / f"{setting_of(access)}.jsonl")
-        if access in SAMPLED:
+        if access in DRAWN:
             return self._first_tokens(answers, engine, served)
         by_probe = {answer.probe: answer for answer in answers}
         reader, found = Reader(self.profile), []
@@ -116,7 +115,7 @@ class Bench:
         for number in random.permutation(len(asked)):
             samples[asked[number].probe].append(asked[number])
         order = [probe for probe in probe_order(self.profile, seed=seed) if probe in samples]
-        if access not in SAMPLED:
+        if access not in DRAWN:
             return [samples[probe].pop() for probe in order]
         every = islice(sampling_order(self.profile, order), SEVERAL * len(asked))
         return [samples[probe].pop() for probe in every if samples[probe]]
@@ -135,7 +134,7 @@ class Bench:
     def shortened(self, asked: Sequence[Asked], access: str) -> Iterator[Asked]:
         """What an audit asks: of the first questions of a test of logprobs a token each."""
         for number, one in enumerate(asked):
-            short = access not in ("text", *SAMPLED) and number < SHORT_QUESTIONS
+            short = access not in ("text", *DRAWN) and number < SHORT_QUESTIONS
             yield Asked(one.probe, one.readings[:1], min(1, one.cost)) if short else one
 
     def audits(self, asked: Sequence[Asked], access: str, *, n: int, alpha: float = 0.01, seed: int = 0) -> Outcomes:

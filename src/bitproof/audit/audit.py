@@ -22,7 +22,7 @@ from bitproof.audit.equals import equals, spread_nats
 from bitproof.audit.logprobs import LogprobTest
 from bitproof.audit.naming import namer_of
 from bitproof.audit.observe import Reader, Reading, probe_order, probe_requests, sampled_requests
-from bitproof.audit.plan import BUDGETS, NAMED_AFTER, AuditPlan, TestName
+from bitproof.audit.plan import BUDGETS, DRAWN, NAMED_AFTER, AuditPlan, TestName
 from bitproof.audit.preflight import alternatives, enough_said, logprob_fault, rounding_fault
 from bitproof.audit.profile import REFERENCE, Profile
 from bitproof.audit.prompts import as_answer, prompt_fault, prompt_requests
@@ -106,7 +106,7 @@ class _Audit:
     def run(self) -> Standing | None:
         """Ask; how things stand after the last answer, for a report."""
         standing = None
-        if self.kind not in ("seeded", "sampled"):
+        if self.kind not in DRAWN:
             order = probe_order(self.profile, seed=self.plan.seed)
             if self._prompts:
                 standing = self._prompted(order)
@@ -205,7 +205,8 @@ class _Audit:
             if completion is None:
                 break
             self._first.append(completion)
-            self._drawn[completion.key] = uniform_of(request.seed)
+            if seeded:
+                self._drawn[completion.key] = uniform_of(request.seed)
             standing = kept(standing, self._look())
             if fault := samples.fault(completion):
                 self.lacking.append(fault)

@@ -82,28 +82,29 @@ def worth_of(profile: Profile) -> NDArray[np.float64]:
     return found
 
 
-def first_tokens(profile: Profile) -> list[int]:
+@lru_cache(maxsize=4)
+def first_tokens(profile: Profile) -> tuple[int, ...]:
     """The probes whose first tokens say most about every rung when they are sampled, the best first: a third of all.
 
     What a first token says about a rung is KL(rung || reference), less what the reference's own arithmetics show there,
     relative to the rung's mean to the power `NEARER`: the rungs near the reference take the most tokens.
     """
     first = np.flatnonzero(profile.number_of_place == 0)
+    reference = sampled(profile, [0], Sampler())[first]  # [probes, width + 1]
 
-    def against(tables: NDArray[np.float64]) -> NDArray[np.float64]:
-        """KL [n, probes] of distributions [n, probes, width + 1] from the reference's, nats."""
+    def divergence(rows: Sequence[int]) -> NDArray[np.float64]:
+        """KL [rows, probes] from the reference, nats."""
+        tables = np.stack([sampled(profile, [row], Sampler())[first] for row in rows])
         found: NDArray[np.float64] = (np.exp(tables) * (tables - reference)).sum(-1)
         return found
 
-    rows = profile.of(REFERENCE)
-    reference, *own = (sampled(profile, [row], Sampler())[first] for row in rows)
     alike = {REFERENCE, *equals(profile)[REFERENCE]}
     rungs = [name for name in profile.names if name not in alike] or list(profile.names)
-    kl = against(np.stack([sampled(profile, profile.of(name)[:1], Sampler())[first] for name in rungs]))
-    benign = against(np.stack([reference, *own])).max(0)
+    kl = divergence([profile.of(name)[0] for name in rungs])
+    benign = divergence(profile.of(REFERENCE)).max(0)
     score = ((kl - benign) / np.maximum(kl.mean(1, keepdims=True), 1e-12) ** NEARER).sum(0)
     order = np.argsort(-score, kind="stable")[: max(1, round(SAMPLED_PROBES * len(first)))]
-    return [int(profile.probe_of_place[first[number]]) for number in order]
+    return tuple(int(profile.probe_of_place[first[number]]) for number in order)
 
 
 def sampling_order(profile: Profile, order: Sequence[int]) -> Iterator[int]:

@@ -13,13 +13,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import log
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bitproof.audit.profile import Profile
 
-__all__ = ["DILUTION", "USUAL_NOISE_NATS", "Sampler", "greedy", "sampled"]
+__all__ = ["DILUTION", "USUAL_NOISE_NATS", "Sampler", "diluted", "greedy", "mean_likelihood", "sampled"]
 
 Floats = NDArray[np.float64]
 DILUTION = 1e-3
@@ -49,7 +50,7 @@ def greedy(profile: Profile, rows: Sequence[int], noise_nats: float) -> Floats:
     for row in rows:
         scaled = np.where(profile.candidates >= 0, profile.logprobs[row] / noise_nats, -np.inf)
         mean[:, :-1] += _softmax(scaled) / len(rows)
-    return _diluted(mean)
+    return diluted(mean)
 
 
 def sampled(profile: Profile, rows: Sequence[int], sampler: Sampler) -> Floats:
@@ -65,7 +66,7 @@ def sampled(profile: Profile, rows: Sequence[int], sampler: Sampler) -> Floats:
         others = np.log(rest) + (1 / sampler.temperature - 1) * last
         scaled = np.concatenate([logprobs / sampler.temperature, others[:, None]], axis=1)
         mean += _cut(_softmax(scaled), sampler) / len(rows)
-    return _diluted(mean)
+    return diluted(mean)
 
 
 def _cut(p: Floats, sampler: Sampler) -> Floats:
@@ -89,6 +90,13 @@ def _softmax(scaled: Floats) -> Floats:
     return found
 
 
-def _diluted(p: Floats) -> Floats:
-    found: Floats = np.log((1 - DILUTION) * p + DILUTION / p.shape[1])
+def diluted(p: Floats) -> Floats:
+    """Log likelihoods of distributions [..., n], diluted by `DILUTION`."""
+    found: Floats = np.log((1 - DILUTION) * p + DILUTION / p.shape[-1])
+    return found
+
+
+def mean_likelihood(loglikelihoods: Floats, axis: int = -1) -> Floats:
+    """Logarithm of the mean likelihood over an axis."""
+    found: Floats = np.logaddexp.reduce(loglikelihoods, axis=axis) - log(loglikelihoods.shape[axis])
     return found

@@ -7,10 +7,12 @@ from typing import Literal
 
 from bitproof.audit.purse import Price
 
-__all__ = ["BUDGETS", "NAMED_AFTER", "TESTS", "AuditPlan", "TestName"]
+__all__ = ["BUDGETS", "DRAWN", "NAMED_AFTER", "TESTS", "AuditPlan", "TestName"]
 
 TestName = Literal["prompt-logprobs", "top-logprobs", "logprob", "text", "seeded", "sampled"]
 TESTS: tuple[TestName, ...] = ("prompt-logprobs", "top-logprobs", "logprob", "text", "seeded", "sampled")
+DRAWN: tuple[TestName, ...] = ("seeded", "sampled")
+"""Tests of first tokens that are drawn at temperature 1."""
 BUDGETS: dict[TestName, int] = {
     "prompt-logprobs": 60,
     "top-logprobs": 60,

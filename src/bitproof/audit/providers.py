@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from bitproof.audit.audit import audit
-from bitproof.audit.plan import AuditPlan
+from bitproof.audit.plan import DRAWN, AuditPlan
 from bitproof.audit.profile import Profile
 from bitproof.audit.provider_claims import Claim, ask_it, claims_of, listed
 from bitproof.audit.provider_disclosed import compare
@@ -259,7 +259,7 @@ def _result(one: _Provider, claims: Sequence[Claim], asked: Asked | None, costin
 
 def _agreement(report: AuditReport | None) -> Share:
     """The share of probes whose answer is the reference's own, as far as both go."""
-    if report is None or report.test in ("seeded", "sampled"):
+    if report is None or report.test in DRAWN:
         return NotMeasured("sampled answers are not compared" if report else "no probe was asked")
     pairs = [(one.text, one.reference) for one in report.answers if not one.error and one.reference and one.text]
     if not pairs:

@@ -9,6 +9,7 @@ from bitproof.audit.held_out import rates_of
 from bitproof.audit.logprobs import LogprobTest
 from bitproof.audit.meter import meter_of
 from bitproof.audit.observe import Reading, served
+from bitproof.audit.plan import DRAWN
 from bitproof.audit.preflight import findings
 from bitproof.audit.profile import Profile
 from bitproof.audit.prompts import begun
@@ -73,7 +74,7 @@ def report_of(
         explains = standing is not None and standing.outcome == "inconsistent"
         (missing if explains else noticed).append(found.other_prompts)
     readings = [reading for group in found.readings.values() for reading in group]
-    meter = meter_of(profile) if found.kind not in ("seeded", "sampled") else None
+    meter = meter_of(profile) if found.kind not in DRAWN else None
     residuals, expected = _residuals(profile, test)
     report = AuditReport(
         endpoint=public_address(endpoint) or endpoint.partition("?")[0],

@@ -25,7 +25,7 @@ from math import log
 import numpy as np
 from numpy.typing import NDArray
 
-from bitproof.audit.likelihood import DILUTION, USUAL_NOISE_NATS, Sampler
+from bitproof.audit.likelihood import USUAL_NOISE_NATS, Sampler, diluted, mean_likelihood
 from bitproof.audit.observe import Reading
 from bitproof.audit.profile import Profile
 from bitproof.audit.text import AS_ASKED, NOISE_FACTORS, OTHER_NOISES, SAMPLERS, Likelihoods, tables_of
@@ -114,12 +114,12 @@ class SeededTables:
 
         def of_names(rows: Floats) -> Floats:
             """Means over the arithmetics of each name, [names, settings, width + 1]."""
-            return np.stack([_mean(rows[some]) for some in self._rows])
+            return np.stack([mean_likelihood(rows[some], axis=0) for some in self._rows])
 
         foreseen, mirror = of_names(at(logprobs, usual)), of_names(at(mirrored, usual))
         first = self._rows[0]
         others = np.full((len(self.names), len(OTHERS), foreseen.shape[2]), -np.inf)
-        others[0] = [_mean(at(logprobs[first], usual[first, :1], one)[:, 0]) for one in OTHERS]
+        others[0] = [mean_likelihood(at(logprobs[first], usual[first, :1], one)[:, 0], axis=0) for one in OTHERS]
         models = [foreseen, others, self._unforetold[:, :, place], of_names(_log(plain[:, None]))]
         return (
             np.concatenate(models, axis=1),
@@ -134,14 +134,6 @@ def seeded_tables_of(profile: Profile) -> SeededTables:
     return SeededTables(profile)
 
 
-def _mean(loglikelihoods: Floats) -> Floats:
-    """Logarithm of the mean likelihood over the first axis."""
-    found: Floats = np.logaddexp.reduce(loglikelihoods) - log(len(loglikelihoods))
-    return found
-
-
 def _log(p: Floats) -> Floats:
     """Logarithms of diluted distributions; the last column is any token that is no candidate."""
-    whole = np.concatenate([p, np.zeros((*p.shape[:-1], 1))], axis=-1)
-    found: Floats = np.log((1 - DILUTION) * whole + DILUTION / whole.shape[-1])
-    return found
+    return diluted(np.concatenate([p, np.zeros((*p.shape[:-1], 1))], axis=-1))

@@ -28,7 +28,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from bitproof.audit.likelihood import USUAL_NOISE_NATS, Sampler, greedy, sampled
+from bitproof.audit.likelihood import USUAL_NOISE_NATS, Sampler, greedy, mean_likelihood, sampled
 from bitproof.audit.observe import Reading
 from bitproof.audit.profile import REFERENCE, Profile
 from bitproof.audit.standing import (
@@ -150,7 +150,7 @@ class TextTest:
         self._total += request.models
         self._noise_total += request.noise
         self._unrelated = self._unrelated + request.unrelated
-        usual = _mean(request.models[:, self._usual])
+        usual = mean_likelihood(request.models[:, self._usual])
         for number, share in enumerate(MIXED_SHARES):
             self._mixed_total[:, number] += np.logaddexp(log(1 - share) + usual[0], log(share) + usual)
         self._read += len(readings)
@@ -163,7 +163,7 @@ class TextTest:
         """How things stand; None before the first token."""
         if not self._read:
             return None
-        usual = _mean(self._total[:, self._usual])
+        usual = mean_likelihood(self._total[:, self._usual])
         likelihood, mixed = self._likelihood(usual), self._mixed_left(usual)
         excluded = self._excluded(likelihood, usual, mixed)
         outcome = self._outcome(excluded)
@@ -184,11 +184,13 @@ class TextTest:
         """Log likelihoods of the names, of noise and of a mixture; `usual` [names] are those as asked for."""
         likelihood = dict(zip(self._names, usual.tolist(), strict=True))
         if self._samplers is not None:  # a model with other sampling is as much that model
-            likelihood = dict(zip(self._names, np.logaddexp(usual, _mean(self._total) - 3).tolist(), strict=True))
+            likelihood = dict(
+                zip(self._names, np.logaddexp(usual, mean_likelihood(self._total) - 3).tolist(), strict=True)
+            )
         if len(self._noise_total):
-            likelihood[NOISE] = float(_mean(self._noise_total))
+            likelihood[NOISE] = float(mean_likelihood(self._noise_total))
         if len(self._names) > 1:
-            likelihood[MIXED] = float(_mean(self._mixed_total[1:].ravel()))
+            likelihood[MIXED] = float(mean_likelihood(self._mixed_total[1:].ravel()))
         return likelihood
 
     def _mixed_left(self, usual: Floats) -> dict[str, list[float]]:
@@ -205,7 +207,7 @@ class TextTest:
         alike = [number for number, name in enumerate(self._names) if name == REFERENCE or name in self._ignored]
         others = [value for name, value in likelihood.items() if name not in {REFERENCE, *self._ignored}]
         excluded = []
-        if others and _mean(np.array(others)) - best[alike].max() >= self._limit:
+        if others and mean_likelihood(np.array(others)) - best[alike].max() >= self._limit:
             excluded.append(REFERENCE)
         excluded += [
             name for name, most in zip(self._names[1:], best[1:], strict=True) if usual[0] - most >= self._limit
@@ -222,7 +224,9 @@ class TextTest:
         if MIXED in weighed:
             weighed[MIXED] += log(MIXED_PRIOR * (len(self._names) - 1))
         if self._unrelated.size:
-            weighed[NOISE] = float(_mean(np.append(self._noise_total, _mean(self._unrelated)))) + log(len(self._names))
+            weighed[NOISE] = float(
+                mean_likelihood(np.append(self._noise_total, mean_likelihood(self._unrelated)))
+            ) + log(len(self._names))
         total = np.logaddexp.reduce([*weighed.values()])
         return {name: float(np.exp(value - total)) for name, value in weighed.items()}
 
@@ -256,10 +260,4 @@ def _in_no_direction(profile: Profile, of_models: Floats, noise_nats: dict[str, 
         for name in profile.names[1:]
     ]
     found: Floats = np.logaddexp(of_models[1:], np.array(mirror)) - log(2)
-    return found
-
-
-def _mean(loglikelihoods: Floats) -> Floats:
-    """Logarithm of the mean likelihood over the last axis."""
-    found: Floats = np.logaddexp.reduce(loglikelihoods, axis=-1) - log(loglikelihoods.shape[-1])
     return found

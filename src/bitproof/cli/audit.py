@@ -176,15 +176,13 @@ def _without_reference(
 
 def _estimate(profile: Profile, plan: AuditPlan) -> None:
     """Say what will be asked at most, before it is."""
-    from bitproof.audit.plan import BUDGETS
+    from bitproof.audit.plan import BUDGETS, DRAWN
     from bitproof.audit.purse import Bill
 
     said = []
     for kind in (plan.test,) if plan.test else ("top-logprobs", "text"):
         answers = plan.max_tokens or BUDGETS[kind]
-        n = (
-            answers if kind in ("seeded", "sampled") else min(answers, 2 * len(profile.probes))
-        )  # each may be asked again
+        n = answers if kind in DRAWN else min(answers, 2 * len(profile.probes))  # each may be asked again
         most = Bill(n, n * (max(profile.prompt_tokens) + profile.path.shape[1]), answers)  # a prompt may hold an answer
         money = f", {most.usd(plan.price):.2g} USD" if plan.price else ""
         said.append(f"{most.answer_tokens:,} answer tokens and {most.prompt_tokens:,} prompt tokens{money}")

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from markupsafe import Markup
 
+from bitproof.audit.plan import DRAWN
 from bitproof.audit.results import Answer, AuditReport
 from bitproof.report import audit_charts as charts
 from bitproof.report import audit_words as words
@@ -35,7 +36,7 @@ TONES = {"consistent": "pass", "inconsistent": "fail", "inconclusive": "inconclu
 
 def render(report: AuditReport, *, version: str) -> str:
     """The page as text; `version` is bitproof's own. Everything that comes from outside is escaped."""
-    drawn = _by_question(report.answers) if report.test in ("seeded", "sampled") else []
+    drawn = _by_question(report.answers) if report.test in DRAWN else []
     rows = [_drawn(group) for group in drawn[:ROWS]] or _compared(report.answers)
     return (
         environment()

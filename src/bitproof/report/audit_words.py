@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from bitproof.audit.meter import MOST_BITS, NOISES_NATS
+from bitproof.audit.plan import DRAWN
 from bitproof.audit.profile import REFERENCE
 from bitproof.audit.results import AuditReport
 from bitproof.audit.standing import MIXED, NOISE
@@ -84,11 +85,7 @@ def meter_words(report: AuditReport) -> str:
     """The reading of the noise meter in a sentence; why there is none, where there is none."""
     reading = report.meter
     if reading is None:
-        why = (
-            "tokens were drawn at temperature 1"
-            if report.test in ("seeded", "sampled")
-            else "no greedy token could be read"
-        )
+        why = "tokens were drawn at temperature 1" if report.test in DRAWN else "no greedy token could be read"
         return f"Logit noise: not measured: {why}."
     low, high = reading.noise_interval
     ends = [f"{low:.3f}" if low > NOISES_NATS[0] else "less", f"{high:.3f}" if high < NOISES_NATS[-1] else "more"]
@@ -124,7 +121,7 @@ def spending(report: AuditReport) -> str:
     if report.looks:
         looks = f"looks after {', '.join(map(str, report.looks))} tokens"
         asked += f", split evenly over {len(report.looks)} {looks}"
-    elif report.test in ("text", "seeded", "sampled"):
+    elif report.test in ("text", *DRAWN):
         asked += ", at whatever token one stops"
     return (
         f"{asked}. It holds for engines that differ from the profile's arithmetics no more than those among each other."
